@@ -1,0 +1,17 @@
+"""The program's entry: `mailferry ...` and `python -m mailferry ...`."""
+
+from __future__ import annotations
+
+import sys
+
+from mailferry.cli.commands import program
+from mailferry.cli.program import run
+
+
+def main() -> None:
+    """Run the command line and leave with its status."""
+    sys.exit(run(program))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""What `mailferry check` looks at, one verdict a line, each with its fix."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from cryptography import x509
+
+from mailferry.app.parts import Parts, build_parts
+from mailferry.app.worker import CannotStart, WorkerContext
+from mailferry.config.on_disk import faults_on_disk
+from mailferry.config.settings import BackendName, Settings, TargetLogin
+from mailferry.model.access import Server
+from mailferry.model.causes import RemoteFailure
+from mailferry.observe.log import get_log
+from mailferry.remote.imap_client import ImapClient
+from mailferry.remote.open import open_session
+from mailferry.remote.target_login import NoTargetAccess, target_credentials
+from mailferry.store.faults import StoreUnavailable
+
+CERTIFICATE_WARNS_DAYS = 21
+CONNECT_SECONDS = 15.0
+
+
+class Sign(StrEnum):
+    """How one line of the check ends."""
+
+    WELL = "ok"
+    NOTE = "note"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that was looked at."""
+
+    sign: Sign
+    what: str
+    found: str
+    fix: str = ""
+
+
+async def check(
+    settings: Settings, config_file: str, reactor: Any, *, account: str | None = None
+) -> AsyncIterator[Line]:
+    """Look at everything that the service needs; `account` is logged in to at the target as its master."""
+    yield Line(Sign.WELL, "configuration", config_file)
+    faults = faults_on_disk(settings, config_file)
+    for fault in faults:
+        yield Line(Sign.FAULT, fault.key, fault.message)
+    for line in _certificate(settings):
+        yield line
+    if not settings.listen:
+        yield Line(
+            Sign.FAULT, "listen", "no listener", "add [[listen]] tables for imap, pop3, web and metrics"
+        )
+    if any(fault.key == "service.state_dir" for fault in faults):
+        return
+    context = WorkerContext(settings, reactor, get_log("check"), 0, lambda _why: None)
+    try:
+        parts = build_parts(context)
+    except CannotStart as error:
+        yield Line(Sign.FAULT, "service", str(error))
+        return
+    try:
+        yield _database(parts)
+        async for line in _target(parts, account):
+            yield line
+        yield await _backend(parts)
+        for line in _without_master(settings):
+            yield line
+    finally:
+        await parts.close()
+
+
+def _certificate(settings: Settings) -> list[Line]:
+    if settings.tls is None:
+        return [Line(Sign.NOTE, "certificate", "none: passwords reach us in clear", "add the table [tls]")]
+    path = settings.tls.certificate
+    try:
+        first = x509.load_pem_x509_certificates(path.read_bytes())[0]
+    except (OSError, ValueError, IndexError) as error:
+        fix = "write the chain as PEM, our own certificate first"
+        return [Line(Sign.FAULT, "certificate", f"{path}: {error}", fix)]
+    left = (first.not_valid_after_utc - dt.datetime.now(dt.UTC)).days
+    if left < 0:
+        return [Line(Sign.FAULT, "certificate", f"{path}: expired", "renew it; it is read again by itself")]
+    if left < CERTIFICATE_WARNS_DAYS:
+        return [Line(Sign.NOTE, "certificate", f"{path}: ends in {left} days", "renew it in time")]
+    return [Line(Sign.WELL, "certificate", f"{path}: valid for {left} days")]
+
+
+def _database(parts: Parts) -> Line:
+    try:
+        status = parts.database.status()
+    except StoreUnavailable as error:
+        return Line(Sign.FAULT, "database", str(error), "run mailferry db upgrade, or start the service once")
+    if not status.versions.current:
+        return Line(
+            Sign.NOTE, "database", f"{status.place} is older", "serve upgrades it, or: mailferry db upgrade"
+        )
+    return Line(Sign.WELL, "database", f"{status.kind} at {status.place}, version {status.versions.present}")
+
+
+async def _target(parts: Parts, account: str | None) -> AsyncIterator[Line]:
+    for name, server in (("target.imap", parts.target.imap), ("target.pop3", parts.target.pop3)):
+        if server is None:
+            yield Line(Sign.NOTE, name, "not set: POP3 users cannot be served after their move", "set it")
+        else:
+            yield await _reachable(parts, name, server)
+    if account is None:
+        note = "log in as the master to be sure: mailferry check --account ADDRESS"
+        yield Line(Sign.NOTE, "target.login", parts.target_access.login.value, note)
+        return
+    yield await _as_master(parts, account)
+
+
+async def _reachable(parts: Parts, name: str, server: Server) -> Line:
+    try:
+        carrier = await parts.connector.connect(server, timeout=CONNECT_SECONDS)
+    except RemoteFailure as failure:
+        fix = "check host, port and firewall; a private address needs its network in allow_networks"
+        return Line(Sign.FAULT, name, failure.text, fix)
+    carrier.abort()
+    return Line(Sign.WELL, name, f"{server} answers")
+
+
+async def _as_master(parts: Parts, account: str) -> Line:
+    try:
+        credentials = target_credentials(parts.target_access, account)
+    except NoTargetAccess as error:
+        return Line(Sign.NOTE, "target.login", str(error))
+    generic = parts.profiles["generic"]
+    try:
+        session = await open_session(
+            parts.connector, parts.target.imap, credentials, generic, reactor=parts.reactor, personal=False
+        )
+    except RemoteFailure as failure:
+        fix = "check master_user and master_password at the target"
+        return Line(Sign.FAULT, "target.login", f"{failure.cause.value}: {failure.text}", fix)
+    client = ImapClient(session, generic, parts.reactor)
+    offers = [name for name in ("UIDPLUS", "MULTIAPPEND", "LITERAL+") if client.offers(name.encode())]
+    await client.logout()
+    if "UIDPLUS" not in offers:
+        return Line(Sign.NOTE, "target.login", "works, without UIDPLUS: copies are found again by digests")
+    return Line(Sign.WELL, "target.login", f"works; the target offers {', '.join(offers)}")
+
+
+async def _backend(parts: Parts) -> Line:
+    passwords = parts.settings.passwords
+    if passwords.backend is BackendName.NONE:
+        return Line(
+            Sign.NOTE,
+            "passwords.backend",
+            "none: nobody sets passwords at the target",
+            "without the old password at the target no account can be moved; set a backend",
+        )
+    probe = f"nobody-{secrets.token_hex(4)}@mailferry.invalid"
+    try:
+        found = await parts.backend.current(probe)
+    except RemoteFailure as failure:
+        return Line(Sign.FAULT, "passwords.backend", failure.text, "see docs/password-backends.md")
+    if found is not None:
+        fix = "the select statement must name the account by :address"
+        return Line(Sign.FAULT, "passwords.backend", "it has a password for an account nobody has", fix)
+    return Line(
+        Sign.WELL, "passwords.backend", f"{passwords.backend.value} answers; scheme {passwords.scheme}"
+    )
+
+
+def _without_master(settings: Settings) -> list[Line]:
+    if settings.target.login is not TargetLogin.USER:
+        return []
+    lost = (
+        "the copy opens the target with each user's own password: it waits until that password works "
+        "there, and stops when the user changes it at the target"
+    )
+    return [Line(Sign.NOTE, "target.login", lost, "set login = dovecot-master or master")]

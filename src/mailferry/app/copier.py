@@ -1,0 +1,158 @@
+"""The copier role: takes accounts that are due and copies them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from mailferry.app.node import NodeMembership
+from mailferry.app.parts import Parts, build_parts
+from mailferry.app.worker import WorkerContext
+from mailferry.copying.desk import CopyDesk
+from mailferry.copying.queue import CopyQueue
+from mailferry.copying.results import CopyLimits
+from mailferry.copying.sides import Endpoints
+from mailferry.copying.work import Tools
+from mailferry.model.access import Credentials, Secret, Server
+from mailferry.model.causes import Cause, Refused
+from mailferry.model.profile import Profile
+from mailferry.model.server_url import parse_server_url
+from mailferry.passwords.sealing import KeyDestroyed, SealBroken
+from mailferry.plan.addresses import source_login
+from mailferry.remote.imap_client import ImapClient
+from mailferry.remote.open import OpenSession, open_session
+from mailferry.remote.pop3_client import Pop3Client
+from mailferry.remote.target_login import NoTargetAccess, target_credentials
+from mailferry.store.accounts import Account
+from mailferry.store.domains import Domain
+
+Opening = Callable[[Server], Awaitable[OpenSession]]
+
+
+class Desks:
+    """Makes the desk of one account's copy: how its sessions on both sides are opened."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def make(self, account: Account, domain: Domain) -> CopyDesk:
+        """Return the desk for `account`."""
+        parts = self._parts
+        profile = parts.profiles.get(domain.provider) or parts.profiles["generic"]
+        generic = parts.profiles["generic"]
+        source_imap = _server(domain.source_imap)
+        source_pop3 = _server(domain.source_pop3)
+        target_imap = _server(domain.target_imap) or parts.target.imap
+        target_pop3 = _server(domain.target_pop3) or parts.target.pop3
+
+        async def password() -> Secret:
+            try:
+                sealed = await parts.keeper.sealed_password(account, domain)
+            except (KeyDestroyed, SealBroken) as error:
+                raise Refused(Cause.BAD_CREDENTIALS, f"{error}: the user must log in once more") from error
+            if sealed is None:
+                raise Refused(Cause.BAD_CREDENTIALS, "no password is kept: the user must log in once more")
+            return sealed
+
+        async def at_source(server: Server) -> OpenSession:
+            name = source_login(account.address, domain.login_form, account.source_login)
+            credentials = Credentials(name, await password())
+            return await open_session(parts.connector, server, credentials, profile, reactor=parts.reactor)
+
+        async def at_target(server: Server) -> OpenSession:
+            access = parts.target_access
+            own = None if access.has_master else await password()
+            try:
+                credentials = target_credentials(access, account.address, user_password=own)
+            except NoTargetAccess as error:
+                raise Refused(Cause.TARGET_REFUSED, str(error)) from error
+            return await open_session(
+                parts.connector,
+                server,
+                credentials,
+                generic,
+                reactor=parts.reactor,
+                personal=not access.has_master,
+            )
+
+        async def imap(opening: Opening, server: Server, about: Profile) -> ImapClient:
+            session = await opening(server)
+            return ImapClient(session, about, parts.reactor)
+
+        async def pop3(opening: Opening, server: Server, about: Profile) -> Pop3Client:
+            session = await opening(server)
+            return Pop3Client(session, about, parts.reactor)
+
+        return CopyDesk(
+            database=parts.database,
+            reactor=parts.reactor,
+            endpoints=Endpoints(
+                target_imap=lambda: imap(at_target, target_imap, generic),
+                source_imap=(lambda: imap(at_source, source_imap, profile)) if source_imap else None,
+                source_pop3=(lambda: pop3(at_source, source_pop3, profile)) if source_pop3 else None,
+                target_pop3=(lambda: pop3(at_target, target_pop3, generic)) if target_pop3 else None,
+            ),
+            profile=profile,
+            limits=self._limits(profile),
+        )
+
+    def _limits(self, profile: Profile) -> CopyLimits:
+        copy = self._parts.settings.copy_
+        most = copy.connections_per_account
+        if profile.max_connections is not None:
+            most = max(1, min(most, profile.max_connections - 1))  # one is the user's
+        return CopyLimits(
+            batch_messages=copy.batch_messages, batch_octets=copy.batch_octets, connections=most
+        )
+
+
+def _server(url: str | None) -> Server | None:
+    return parse_server_url(url) if url else None
+
+
+class CopierRole:
+    """One copier process."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        parts = build_parts(context)
+        copy = parts.settings.copy_
+        self._parts = parts
+        self._node = NodeMembership(
+            parts.database,
+            role="copier",
+            state_dir=parts.settings.service.state_dir,
+            reactor=parts.reactor,
+            log=context.log,
+            on_silent=lambda: context.leave("the store did not answer for a minute"),
+            on_void=lambda: context.leave("this process was declared dead"),
+        )
+        tools = Tools(
+            database=parts.database,
+            keeper=parts.keeper,
+            reactor=parts.reactor,
+            log=context.log,
+            flips_file=parts.flips_file,
+            freeze_budget=float(copy.freeze_budget_seconds),
+            pass_interval=float(copy.pass_interval_seconds),
+        )
+        self._queue = CopyQueue(
+            tools,
+            node=lambda: self._node.id,
+            make_desk=Desks(parts).make,
+            at_once=copy.accounts_at_once,
+        )
+
+    async def start(self) -> None:
+        """Register and begin to take work."""
+        await self._node.register()
+        self._queue.begin()
+
+    async def drain(self) -> None:
+        """End running turns at once; the ledger knows where to go on."""
+        await self._queue.finish()
+        await self._node.leave()
+        await self._parts.close()
+
+
+def build(context: WorkerContext) -> CopierRole:
+    """Build the role in its worker process."""
+    return CopierRole(context)

@@ -1,0 +1,93 @@
+"""Listening sockets: bound once by the parent, inherited by the workers.
+
+A worker that dies loses no queued connection, because its successor accepts from the same socket.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mailferry.config.endpoints import SystemdEndpoint, TcpEndpoint
+from mailferry.config.settings import ListenSettings
+
+BACKLOG = 1024
+_FIRST_PASSED = 3  # SD_LISTEN_FDS_START
+
+
+class CannotListen(Exception):
+    """A listener that cannot be opened; the message names it and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundListener:
+    """A listener of the configuration with its socket."""
+
+    settings: ListenSettings
+    socket: socket.socket
+
+    @property
+    def shown(self) -> str:
+        """Return service and address as a log line names them."""
+        host, port = self.socket.getsockname()[:2]
+        host = f"[{host}]" if ":" in host else host
+        return f"{self.settings.service.value} {host}:{port} ({self.settings.mode.value})"
+
+
+def bind_listeners(wanted: Sequence[ListenSettings]) -> list[BoundListener]:
+    """Open the socket of each listener, all or none. Raises CannotListen."""
+    bound: list[BoundListener] = []
+    try:
+        for settings in wanted:
+            bound.append(BoundListener(settings, _socket_for(settings)))
+    except CannotListen:
+        for listener in bound:
+            listener.socket.close()
+        raise
+    return bound
+
+
+def _socket_for(settings: ListenSettings) -> socket.socket:
+    endpoint = settings.endpoint
+    if isinstance(endpoint, SystemdEndpoint):
+        return _passed(endpoint)
+    return _bound(endpoint)
+
+
+def _bound(endpoint: TcpEndpoint) -> socket.socket:
+    family = socket.AF_INET6 if ":" in endpoint.interface else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.bind((endpoint.interface, endpoint.port))
+        opened.listen(BACKLOG)
+    except OSError as error:
+        opened.close()
+        raise CannotListen(f"{endpoint}: {error.strerror}; {_advice(error, endpoint)}") from error
+    opened.setblocking(False)
+    return opened
+
+
+def _advice(error: OSError, endpoint: TcpEndpoint) -> str:
+    if isinstance(error, PermissionError):
+        return "a port below 1024 needs CAP_NET_BIND_SERVICE (the systemd unit has it)"
+    return f"see who has it with: ss -ltnp sport = :{endpoint.port}"
+
+
+def _passed(endpoint: SystemdEndpoint) -> socket.socket:
+    """Return the socket that systemd passed under the endpoint's name (sd_listen_fds(3))."""
+    count = os.environ.get("LISTEN_FDS", "0")
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    if os.environ.get("LISTEN_PID") == str(os.getpid()) and count.isdigit():
+        for number, name in zip(range(int(count)), names, strict=False):
+            if name == endpoint.name:
+                passed = socket.socket(fileno=_FIRST_PASSED + number)
+                passed.setblocking(False)
+                return passed
+    raise CannotListen(
+        f"{endpoint}: systemd passed no socket of that name; a .socket unit needs FileDescriptorName={endpoint.name}"
+    )

@@ -1,0 +1,35 @@
+"""`mailferry serve`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from mailferry.cli.program import invocation
+from mailferry.observe.metrics_dir import share_metrics_in
+
+
+def serve(
+    context: typer.Context,
+    role: Annotated[
+        str, typer.Option(help="proxy, copier, web, or all (each a process of its own).")
+    ] = "all",
+) -> None:
+    """Run the service until it is stopped."""
+    call = invocation(context)
+    settings = call.settings
+    state_dir = settings.service.state_dir
+    # without a state directory serve() says what is missing
+    if state_dir.is_dir() and not share_metrics_in(state_dir / "run" / "metrics"):
+        os.execv(sys.executable, [sys.executable, "-m", "mailferry", *sys.argv[1:]])  # noqa: S606
+    from mailferry.app.serve import RoleName  # after the metrics' folder was named
+    from mailferry.app.serve import serve as run_service
+
+    try:
+        wanted = RoleName(role)
+    except ValueError:
+        raise typer.BadParameter("write proxy, copier, web or all", param_hint="--role") from None
+    raise typer.Exit(run_service(settings, str(call.config), wanted))

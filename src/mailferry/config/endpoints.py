@@ -1,0 +1,99 @@
+"""Where the service listens: `tcp:143:interface=127.0.0.1` and `systemd:name=imap` (contract, section 4).
+
+The strings look like Twisted's, but are read here: the parent binds the sockets itself, before any
+reactor exists. A colon inside a value is written `\\:`, or an IPv6 address stands in brackets.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+ALL_ADDRESSES = "0.0.0.0"
+
+_COLON = re.compile(r"(?<!\\):(?![^\[]*\])")
+
+
+class BadEndpoint(ValueError):
+    """An endpoint string that cannot be understood; the message says what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class TcpEndpoint:
+    """A port of our own; port 0 takes a free one."""
+
+    port: int
+    interface: str = ALL_ADDRESSES
+    """An IP address, not a name."""
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        return ipaddress.ip_address(self.interface).is_loopback
+
+    def __str__(self) -> str:
+        interface = f"[{self.interface}]" if ":" in self.interface else self.interface
+        return f"tcp:{self.port}:interface={interface}"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemdEndpoint:
+    """A socket that systemd opened and handed on under a name (FileDescriptorName=)."""
+
+    name: str
+
+    @property
+    def loopback(self) -> bool:
+        """Unknown before it is handed on, so never taken for granted."""
+        return False
+
+    def __str__(self) -> str:
+        return f"systemd:name={self.name}"
+
+
+Endpoint = TcpEndpoint | SystemdEndpoint
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """Return what `text` describes; raises BadEndpoint."""
+    kind, *parts = [part.replace("\\:", ":") for part in _COLON.split(text.strip())]
+    if kind == "tcp":
+        return _tcp(text, parts)
+    if kind == "systemd":
+        return _systemd(text, parts)
+    raise BadEndpoint(f"{text!r}: an endpoint begins with tcp: or systemd:")
+
+
+def _options(text: str, parts: list[str], known: tuple[str, ...]) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for part in parts:
+        name, equals, value = part.partition("=")
+        if not equals or name not in known or name in options or not value:
+            raise BadEndpoint(
+                f"{text!r}: {part!r} is not understood; known are {', '.join(f'{k}=' for k in known)}"
+            )
+        options[name] = value
+    return options
+
+
+def _tcp(text: str, parts: list[str]) -> TcpEndpoint:
+    if parts and "=" not in parts[0]:
+        parts = [f"port={parts[0]}", *parts[1:]]
+    options = _options(text, parts, ("port", "interface"))
+    port = options.get("port", "")
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise BadEndpoint(f"{text!r}: write the port as a number up to 65535, as in tcp:143")
+    interface = options.get("interface", ALL_ADDRESSES).removeprefix("[").removesuffix("]")
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if interface == "localhost" else interface)
+    except ValueError as error:
+        raise BadEndpoint(f"{text!r}: interface is an IP address of this machine") from error
+    return TcpEndpoint(int(port), str(address))
+
+
+def _systemd(text: str, parts: list[str]) -> SystemdEndpoint:
+    options = _options(text, parts, ("name",))
+    if "name" not in options:
+        raise BadEndpoint(f"{text!r}: name the socket, as in systemd:name=imap")
+    return SystemdEndpoint(options["name"])

@@ -1,0 +1,48 @@
+"""What must exist on this machine for the settings to work: folders and the certificate's files.
+
+Kept apart from reading the settings, so that a file can be checked on another machine than the one
+it is meant for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mailferry.config.faults import Fault
+from mailferry.config.settings import BackendName, Settings
+
+
+def faults_on_disk(settings: Settings, file: str) -> list[Fault]:
+    """Return what is missing or unreadable; `file` is the configuration file to name."""
+    return [Fault(file, key, message) for key, message in _missing(settings)]
+
+
+def _missing(settings: Settings) -> Iterator[tuple[str, str]]:
+    state = settings.service.state_dir
+    if not state.is_dir():
+        yield "service.state_dir", f"{state} is no folder; make it with: install -d -m 0700 {state}"
+    elif not os.access(state, os.R_OK | os.W_OK | os.X_OK):
+        yield "service.state_dir", f"{state} cannot be written by this user"
+    profiles = settings.service.providers_dir
+    if profiles is not None and not profiles.is_dir():
+        yield "service.providers_dir", f"{profiles} is no folder; make it or leave the key out"
+    if settings.tls is not None:
+        yield from _unreadable("tls.certificate", settings.tls.certificate)
+        yield from _unreadable("tls.key", settings.tls.key)
+    users = settings.passwords.passwd_file
+    if settings.passwords.backend is BackendName.PASSWD_FILE and users is not None:
+        yield from _unreadable("passwords.passwd-file.path", users.path)
+        if users.path.is_file() and not os.access(users.path.parent, os.W_OK):
+            yield (
+                "passwords.passwd-file.path",
+                f"{users.path.parent} cannot be written; the file is replaced there",
+            )
+
+
+def _unreadable(key: str, path: Path) -> Iterator[tuple[str, str]]:
+    if not path.is_file():
+        yield key, f"{path} does not exist"
+    elif not os.access(path, os.R_OK):
+        yield key, f"{path} cannot be read by this user"

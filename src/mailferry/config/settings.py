@@ -1,0 +1,333 @@
+"""The configuration file as types (docs/settings.md explains each key; conf/mailferry.toml shows them).
+
+Each class is one table, each field one key. Rules that need more than one key stand beside the
+keys they join. `config.loader.load` reads a file into `Settings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from mailferry.config.endpoints import TcpEndpoint
+from mailferry.config.field_types import (
+    AbsolutePath,
+    Address,
+    EndpointSetting,
+    ImapServer,
+    Network,
+    Pop3Server,
+    Section,
+)
+from mailferry.config.plaintext_rule import plaintext_fault
+from mailferry.config.secret_sources import SecretOrText, SecretSetting
+from mailferry.model.access import Secret, Server, TlsMode
+
+
+class ServiceName(StrEnum):
+    """What one listener serves."""
+
+    IMAP = "imap"
+    POP3 = "pop3"
+    WEB = "web"
+    METRICS = "metrics"
+    AUTH_HTTP = "auth_http"
+    SASL = "sasl"
+
+    @property
+    def is_door(self) -> bool:
+        """Whether mail programs connect here."""
+        return self in {ServiceName.IMAP, ServiceName.POP3}
+
+    @property
+    def in_proxy(self) -> bool:
+        """Whether the proxy processes serve it; the web process serves the others."""
+        return self not in {ServiceName.WEB, ServiceName.METRICS}
+
+
+class TargetLogin(StrEnum):
+    """How we log in at the target."""
+
+    DOVECOT_MASTER = "dovecot-master"  # user*master
+    MASTER = "master"  # SASL PLAIN with an authorization identity
+    USER = "user"  # with the user's own password only
+
+
+class ForwardClientAddress(StrEnum):
+    """How the target is told a client's real address."""
+
+    NONE = "none"
+    DOVECOT_ID = "dovecot-id"
+    XCLIENT = "xclient"
+    PROXY = "proxy"
+
+
+SQLITE = "sqlite"
+
+
+class ServiceSettings(Section):
+    """`[service]`: where things lie and how many processes run."""
+
+    state_dir: AbsolutePath = Path("/var/lib/mailferry")
+    database: SecretOrText = Field(default_factory=lambda: Secret(SQLITE.encode()))
+    key: SecretSetting | None = None
+    proxy_processes: int = Field(default=1, ge=1, le=256)
+    copier_processes: int = Field(default=1, ge=1, le=64)
+    providers_dir: AbsolutePath | None = None
+    allow_networks: tuple[Network, ...] = ()
+    source_addresses: tuple[Address, ...] = ()
+    drain_seconds: int = Field(default=30, ge=0, le=600)
+
+    @field_validator("database")
+    @classmethod
+    def _known_database(cls, database: Secret) -> Secret:
+        scheme = database.reveal().partition(b"://")[0]
+        if database.reveal() == SQLITE.encode() or scheme in {b"postgresql", b"postgresql+psycopg"}:
+            return database
+        raise ValueError('write "sqlite" or a postgresql:// address')
+
+    @property
+    def database_url(self) -> Secret:
+        """The address of the database as SQLAlchemy wants it."""
+        octets = self.database.reveal()
+        if octets == SQLITE.encode():
+            return Secret(f"sqlite:///{self.state_dir}/mailferry.db".encode())
+        return Secret(b"postgresql+psycopg://" + octets.partition(b"://")[2])
+
+
+class ListenSettings(Section):
+    """`[[listen]]`: one listener."""
+
+    service: ServiceName
+    endpoint: EndpointSetting
+    tls: TlsMode | None = None
+    proxy_protocol_from: tuple[Network, ...] = ()
+    plaintext_login: bool = False
+
+    @field_validator("service", mode="before")
+    @classmethod
+    def _asked_for_later(cls, service: object) -> object:
+        if service == "socketmap":
+            raise ValueError("socketmap is not served yet")
+        return service
+
+    @property
+    def mode(self) -> TlsMode:
+        """The TLS mode, STARTTLS on doors and none elsewhere unless the file says more."""
+        if self.tls is not None:
+            return self.tls
+        return TlsMode.STARTTLS if self.service.is_door else TlsMode.NONE
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        loopback = self.endpoint.loopback
+        if self.mode is TlsMode.STARTTLS and not self.service.is_door:
+            raise ValueError(
+                f"tls = starttls is for imap and pop3; {self.service.value} takes implicit or none"
+            )
+        if self.mode is not TlsMode.NONE and not (self.service.is_door or self.service is ServiceName.WEB):
+            raise ValueError(f"{self.service.value} is served without TLS; leave tls out")
+        exposed = self.mode is TlsMode.NONE and not loopback and not self.plaintext_login
+        if exposed and (self.service.is_door or self.service is ServiceName.WEB):
+            raise ValueError(
+                "without TLS passwords would cross the network in clear; set tls, listen on "
+                "interface=127.0.0.1, or accept it with plaintext_login = true"
+            )
+        return self
+
+
+class TlsSettings(Section):
+    """`[tls]`: our certificate; both files are read again when they change."""
+
+    certificate: AbsolutePath
+    key: AbsolutePath
+
+
+class TargetSettings(Section):
+    """`[target]`: the new host, for every domain that names no other."""
+
+    accept_plaintext: bool = False  # first, because the addresses are judged by it
+    imap: ImapServer
+    pop3: Pop3Server | None = None
+    login: TargetLogin = TargetLogin.USER
+    master_user: str = ""
+    master_password: SecretSetting | None = None
+    forward_client_address: ForwardClientAddress = ForwardClientAddress.NONE
+
+    @field_validator("imap", "pop3")
+    @classmethod
+    def _confidential(cls, server: Server | None, info: ValidationInfo) -> Server | None:
+        if server is not None:
+            fault = plaintext_fault(server, accepted=bool(info.data.get("accept_plaintext")))
+            if fault:
+                raise ValueError(fault)
+        return server
+
+    @field_validator("forward_client_address")
+    @classmethod
+    def _asked_for_later(cls, way: ForwardClientAddress) -> ForwardClientAddress:
+        if way in {ForwardClientAddress.XCLIENT, ForwardClientAddress.PROXY}:
+            raise ValueError(f"{way.value} is not spoken yet; write none or dovecot-id")
+        return way
+
+    @field_validator("master_user")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if any(ord(character) < 0x21 or character in "*%" for character in name):
+            raise ValueError("a name without blanks, * and %")
+        return name
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.login is not TargetLogin.USER and not (self.master_user and self.master_password):
+            raise ValueError(f"login = {self.login.value} needs master_user and master_password")
+        return self
+
+
+class PasswdFileSettings(Section):
+    """`[passwords.passwd-file]`: Dovecot's users file."""
+
+    path: AbsolutePath
+    create: bool = False
+
+
+class SqlSettings(Section):
+    """`[passwords.sql]`: statements over the target's own table, with `:address` and `:hash`."""
+
+    url: SecretOrText
+    update: str = "UPDATE mailbox SET password = :hash WHERE username = :address"
+    select: str = "SELECT password FROM mailbox WHERE username = :address"
+    create: str = ""
+
+    @field_validator("update", "create")
+    @classmethod
+    def _binds_both(cls, statement: str) -> str:
+        if statement and not (":hash" in statement and ":address" in statement):
+            raise ValueError("the statement names both :hash and :address, which are bound, never pasted in")
+        return statement
+
+    @field_validator("select")
+    @classmethod
+    def _binds_address(cls, statement: str) -> str:
+        if ":address" not in statement:
+            raise ValueError("the statement names :address")
+        return statement
+
+
+class CommandSettings(Section):
+    """`[passwords.command]`: a program of the site."""
+
+    argv: tuple[str, ...] = Field(min_length=1)
+
+
+class BackendName(StrEnum):
+    """How a password is set at the target."""
+
+    SQL = "sql"
+    PASSWD_FILE = "passwd-file"  # noqa: S105 - a kind of file
+    COMMAND = "command"
+    NONE = "none"
+
+
+class PasswordSettings(Section):
+    """`[passwords]`: how the password gets to the target."""
+
+    backend: BackendName = BackendName.NONE
+    scheme: Literal["ARGON2ID", "BLF-CRYPT", "SHA512-CRYPT", "SHA256-CRYPT", "SSHA512", "SSHA256", "SSHA"] = (
+        "ARGON2ID"
+    )
+    push_from_plaintext: bool = False
+    passwd_file: PasswdFileSettings | None = Field(default=None, alias="passwd-file")
+    sql: SqlSettings | None = None
+    command: CommandSettings | None = None
+
+    @field_validator("backend", mode="before")
+    @classmethod
+    def _asked_for_later(cls, backend: object) -> object:
+        if backend in {"ldap", "http", "command"}:
+            raise ValueError(f"{backend} comes later; use sql, passwd-file or none")
+        return backend
+
+    @model_validator(mode="after")
+    def _has_its_table(self) -> Self:
+        table = {
+            BackendName.SQL: self.sql,
+            BackendName.PASSWD_FILE: self.passwd_file,
+            BackendName.COMMAND: self.command,
+            BackendName.NONE: self,
+        }[self.backend]
+        if table is None:
+            raise ValueError(
+                f"backend = {self.backend.value} needs the table [passwords.{self.backend.value}]"
+            )
+        return self
+
+
+class CopySettings(Section):
+    """`[copy]`: pace and patience of the copier."""
+
+    connections_per_account: int = Field(default=2, ge=1, le=8)
+    accounts_at_once: int = Field(default=8, ge=1, le=1000)
+    freeze_budget_seconds: int = Field(default=20, ge=1, le=25)
+    early_switch_after_hours: int = Field(default=24, ge=1, le=720)
+    new_mail: Literal["off"] = "off"
+    quiet_seconds: int = Field(default=60, ge=1, le=3600)
+    pass_interval_seconds: int = Field(default=300, ge=1, le=86400)
+    batch_messages: int = Field(default=50, ge=1, le=1000)
+    batch_octets: int = Field(default=4 * 1024 * 1024, ge=65536, le=256 * 1024 * 1024)
+
+    @field_validator("new_mail", mode="before")
+    @classmethod
+    def _asked_for_later(cls, way: object) -> object:
+        if way in {"mirror", "union"}:
+            raise ValueError(f"{way} comes later; write off")
+        return way
+
+
+class ShieldSettings(Section):
+    """`[shield]`: how many wrong passwords may reach a source."""
+
+    wrong_per_account: int = Field(default=5, ge=1, le=100)
+    wrong_per_source_minute: int = Field(default=60, ge=1, le=10000)
+
+
+class LogSettings(Section):
+    """`[log]`: what is written to standard output."""
+
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(Section):
+    """The whole file."""
+
+    service: ServiceSettings = Field(default_factory=ServiceSettings)
+    listen: tuple[ListenSettings, ...] = ()
+    tls: TlsSettings | None = None
+    target: TargetSettings
+    passwords: PasswordSettings = Field(default_factory=PasswordSettings)
+    copy_: CopySettings = Field(default_factory=CopySettings, alias="copy")
+    shield: ShieldSettings = Field(default_factory=ShieldSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+
+    @model_validator(mode="after")
+    def _listeners_fit_together(self) -> Self:
+        faults = list(self._listener_faults())
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _listener_faults(self) -> Iterator[str]:
+        seen: set[str] = set()
+        for listener in self.listen:
+            place = str(listener.endpoint)
+            fresh = isinstance(listener.endpoint, TcpEndpoint) and listener.endpoint.port == 0
+            if place in seen and not fresh:
+                yield f"two listeners at {place}"
+            seen.add(place)
+            if listener.mode is not TlsMode.NONE and self.tls is None:
+                yield f"the {listener.service.value} listener at {place} needs the table [tls]"

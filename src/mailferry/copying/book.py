@@ -1,0 +1,346 @@
+"""One mailbox's books: its row, its ledger, its open intents and its skipped messages.
+
+What is changed here is durable in the store before the method returns, in one transaction with the
+account's counts, and only while the lease on the account stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar, Unpack
+
+from sqlalchemy import Connection
+
+from mailferry.copying.results import SkipReason
+from mailferry.model.mail import MailboxStatus, MessageFacts
+from mailferry.plan.differences import FLAGS_KEY_OCTETS
+from mailferry.plan.retry import skip_is_due
+from mailferry.store import accounts, intents, leases, ledger, mailboxes, skipped
+from mailferry.store.database import Database, db_now
+from mailferry.store.leases import Lease
+from mailferry.store.ledger_blocks import Ledger, LedgerEntry
+from mailferry.store.mailboxes import CopiedMailbox, MailboxChanges
+
+T = TypeVar("T")
+
+HIGHEST_UID = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class PendingIntent:
+    """An APPEND of which nobody noted what became of it."""
+
+    id: int
+    target_uidvalidity: int
+    target_uidnext: int
+    source_uidvalidity: int | None
+    source_uids: tuple[int, ...]
+    age: float
+    """Seconds since it was written, on the database's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A message that was left out: why, and whether it is to be tried again now."""
+
+    reason: str
+    due: bool
+
+
+class Register:
+    """The copier's hand in the store: every write checks the lease first."""
+
+    def __init__(self, database: Database, account_id: int, lease: Lease | None) -> None:
+        self._database = database
+        self.account_id = account_id
+        self._lease = lease
+
+    async def write(self, name: str, work: Callable[[Connection], T]) -> T:
+        """Run a transaction. Raises LeaseLost when another copier has the account."""
+        lease = self._lease
+
+        def guarded(conn: Connection) -> T:
+            if lease is not None:
+                leases.hold(conn, lease)
+            return work(conn)
+
+        return await self._database.run(name, guarded)
+
+    async def read(self, name: str, work: Callable[[Connection], T]) -> T:
+        """Run a transaction that only reads."""
+        return await self._database.read(name, work)
+
+
+class MailboxBook:
+    """The books of one source mailbox, held in memory while it is worked on."""
+
+    def __init__(
+        self,
+        register: Register,
+        row: CopiedMailbox,
+        kept: Ledger,
+        pending: Sequence[PendingIntent],
+        skips: Mapping[int, Skip],
+    ) -> None:
+        self._register = register
+        self.row = row
+        self.pending = list(pending)
+        self._kept = kept
+        self._added: dict[int, LedgerEntry] = {}
+        self._gone: set[int] = set()
+        self._skips = dict(skips)
+        self._uidnext = 1
+
+    @property
+    def source_name(self) -> bytes:
+        """The mailbox's raw name at the source."""
+        return self.row.source_name
+
+    @property
+    def target_name(self) -> bytes:
+        """Its raw name at the target."""
+        return self.row.target_name
+
+    # --- what is known
+
+    def __len__(self) -> int:
+        return len(self._kept) - len(self._gone) + len(self._added)
+
+    def has(self, source_uid: int) -> bool:
+        """Whether the message has a copy."""
+        if source_uid in self._added:
+            return True
+        return source_uid not in self._gone and source_uid in self._kept
+
+    def entry(self, source_uid: int) -> LedgerEntry:
+        """Return the entry of a ledgered message; KeyError for any other."""
+        found = self._added.get(source_uid)
+        if found is None and source_uid not in self._gone:
+            found = self._kept.find(source_uid)
+        if found is None:
+            raise KeyError(source_uid)
+        return found
+
+    def entries(self) -> Iterator[LedgerEntry]:
+        """Yield all entries."""
+        for entry in self._kept:
+            if entry.source_uid not in self._gone and entry.source_uid not in self._added:
+                yield entry
+        yield from self._added.values()
+
+    def flags_keys(self) -> dict[int, bytes]:
+        """Return source UID to the key of the flags synced last."""
+        octets = bytes(self._kept.flags_keys)
+        width = FLAGS_KEY_OCTETS
+        keys = {
+            uid: octets[place * width : (place + 1) * width]
+            for place, uid in enumerate(self._kept.source_uids)
+        }
+        for uid in self._gone:
+            keys.pop(uid, None)
+        keys.update((uid, entry.flags_key) for uid, entry in self._added.items())
+        return keys
+
+    def target_uids(self) -> set[int]:
+        """Return the UIDs of all copies."""
+        if not self._gone and not self._added:
+            return set(self._kept.target_uids)
+        return {entry.target_uid for entry in self.entries()}
+
+    def without_copy(self, alive: Collection[int]) -> list[int]:
+        """Return the source UIDs whose copies are not among `alive` (0 stands for a copy of unknown UID)."""
+        dead = self.target_uids() - set(alive) - {0}
+        return [entry.source_uid for entry in self.entries() if entry.target_uid in dead] if dead else []
+
+    def settled_skips(self) -> frozenset[int]:
+        """Return the source UIDs that are skipped and not tried again now."""
+        return frozenset(uid for uid, skip in self._skips.items() if not skip.due)
+
+    @property
+    def header_only(self) -> int:
+        """How many messages the source gave without the body that they have."""
+        return sum(skip.reason == SkipReason.HEADER_ONLY for skip in self._skips.values())
+
+    def no_server_uid(self, place: int) -> int:
+        """Return a UID for the `place`th entry whose message is gone: from the top, where no server counts."""
+        return HIGHEST_UID - place
+
+    # --- what changes
+
+    def target_selected(self, status: MailboxStatus) -> None:
+        """Take notice of the target mailbox's next UID; lower than it is does no harm."""
+        highest = max(self.target_uids(), default=0)
+        self._uidnext = max(status.uidnext or 1, highest + 1 if status.uidnext is None else 1)
+
+    async def open_intent(self, source_uids: Sequence[int], target: MailboxStatus) -> PendingIntent:
+        """Write down, durably, what is about to be sent."""
+        uidnext, row = self._uidnext, self.row
+
+        def work(conn: Connection) -> int:
+            return intents.open_intent(
+                conn,
+                row.id,
+                target_name=row.target_name,
+                target_uidvalidity=target.uidvalidity,
+                target_uidnext=uidnext,
+                source_uids=source_uids,
+                source_uidvalidity=row.source_uidvalidity,
+            )
+
+        made = await self._register.write("open intent", work)
+        intent = PendingIntent(
+            made, target.uidvalidity, uidnext, row.source_uidvalidity, tuple(source_uids), 0.0
+        )
+        self.pending.append(intent)
+        return intent
+
+    async def commit(self, entries: Sequence[LedgerEntry], *, settles: int, octets: int = 0) -> None:
+        """Add entries and settle the intent, in one transaction with the account's counts."""
+        mailbox_id, account_id = self.row.id, self._register.account_id
+        unskipped = [entry.source_uid for entry in entries if entry.source_uid in self._skips]
+
+        def work(conn: Connection) -> None:
+            ledger.commit(conn, mailbox_id, entries, settles=settles)
+            less = skipped.forget(conn, mailbox_id, unskipped) if unskipped else 0
+            if entries:
+                accounts.progress(conn, account_id, copied=len(entries), octets=octets, skipped=-less)
+
+        await self._register.write("commit ledger", work)
+        self.pending = [intent for intent in self.pending if intent.id != settles]
+        for entry in entries:
+            self._added[entry.source_uid] = entry
+            if entry.source_uid in self._kept:
+                self._gone.add(entry.source_uid)
+            self._uidnext = max(self._uidnext, entry.target_uid + 1)
+        for uid in unskipped:
+            del self._skips[uid]
+
+    async def add(self, entries: Sequence[LedgerEntry]) -> None:
+        """Add entries of messages that lie at the target already."""
+        mailbox_id, account_id = self.row.id, self._register.account_id
+
+        def work(conn: Connection) -> None:
+            ledger.commit(conn, mailbox_id, entries)
+            accounts.progress(conn, account_id, copied=len(entries))
+
+        if entries:
+            await self._register.write("add to ledger", work)
+            self._added.update((entry.source_uid, entry) for entry in entries)
+
+    async def update_flags(self, keys: Mapping[int, bytes]) -> None:
+        """Note which flags were synced."""
+        mailbox_id = self.row.id
+        await self._register.write("update flags", lambda conn: ledger.update_flags(conn, mailbox_id, keys))
+        for uid, key in keys.items():
+            entry = self.entry(uid)
+            if uid in self._kept:
+                self._gone.add(uid)
+            self._added[uid] = replace(entry, flags_key=key)
+
+    async def forget(self, source_uids: Sequence[int]) -> None:
+        """Drop entries whose copies are gone."""
+        mailbox_id, account_id = self.row.id, self._register.account_id
+
+        def work(conn: Connection) -> None:
+            ledger.forget(conn, mailbox_id, source_uids)
+            accounts.progress(conn, account_id, copied=-len(source_uids))
+
+        if not source_uids:
+            return
+        await self._register.write("forget", work)
+        for uid in source_uids:
+            self._added.pop(uid, None)
+            if uid in self._kept:
+                self._gone.add(uid)
+
+    async def replace(self, entries: Sequence[LedgerEntry], **changes: Unpack[MailboxChanges]) -> None:
+        """Put `entries` in place of the whole ledger, together with the new UIDVALIDITY of a side.
+
+        Intents and skips name UIDs that mean nothing any more: they go as well.
+        """
+        mailbox_id, account_id, before = self.row.id, self._register.account_id, len(self)
+        renumbered = "source_uidvalidity" in changes
+        old_skips = list(self._skips) if renumbered else []
+        old_intents = [intent.id for intent in self.pending] if renumbered else []
+
+        def work(conn: Connection) -> None:
+            ledger.rewrite(conn, mailbox_id, entries)
+            mailboxes.note(conn, mailbox_id, **changes)
+            for intent_id in old_intents:
+                intents.settle(conn, intent_id)
+            less = skipped.forget(conn, mailbox_id, old_skips) if old_skips else 0
+            accounts.progress(conn, account_id, copied=len(entries) - before, skipped=-less)
+
+        await self._register.write("rewrite ledger", work)
+        self._kept, self._gone = Ledger(), set()
+        self._added = {entry.source_uid: entry for entry in entries}
+        self._apply(changes)
+        if renumbered:
+            self.pending, self._skips = [], {}
+
+    async def skip(self, facts: MessageFacts, reason: SkipReason, detail: str) -> None:
+        """Leave a message out, with its reason and the server's words."""
+        mailbox_id, account_id = self.row.id, self._register.account_id
+
+        def work(conn: Connection) -> None:
+            new = skipped.note(
+                conn, mailbox_id, facts.uid, reason=reason.value, detail=detail[:500], size=facts.size
+            )
+            accounts.progress(conn, account_id, skipped=int(new))
+
+        await self._register.write("skip message", work)
+        self._skips[facts.uid] = Skip(reason.value, due=False)
+
+    async def drop_skips(self, listed: Collection[int]) -> None:
+        """Take skipped messages off the list that the source does not list any more."""
+        gone = [uid for uid in self._skips if uid not in listed]
+        mailbox_id, account_id = self.row.id, self._register.account_id
+
+        def work(conn: Connection) -> None:
+            less = skipped.forget(conn, mailbox_id, gone)
+            accounts.progress(conn, account_id, skipped=-less)
+
+        if gone:
+            await self._register.write("drop skips", work)
+            for uid in gone:
+                del self._skips[uid]
+
+    async def note(self, **changes: Unpack[MailboxChanges]) -> None:
+        """Change the mailbox's row; writes nothing when it is like that already."""
+        mailbox_id = self.row.id
+        if replace(self.row, **changes) == self.row:
+            return
+        await self._register.write("note mailbox", lambda conn: mailboxes.note(conn, mailbox_id, **changes))
+        self._apply(changes)
+
+    def _apply(self, changes: MailboxChanges) -> None:
+        self.row = replace(self.row, **changes)
+
+
+async def open_book(register: Register, row: CopiedMailbox) -> MailboxBook:
+    """Read a mailbox's books."""
+
+    def work(conn: Connection) -> tuple[Ledger, list[PendingIntent], dict[int, Skip]]:
+        now = db_now(conn)
+        open_intents = [
+            PendingIntent(
+                intent.id,
+                intent.target_uidvalidity,
+                intent.target_uidnext,
+                intent.source_uidvalidity,
+                intent.source_uids,
+                now - intent.opened_at,
+            )
+            for intent in intents.pending(conn, row.account_id)
+            if intent.mailbox_id == row.id
+        ]
+        skips = {
+            message.source_uid: Skip(message.reason, skip_is_due(message.tries, now - message.at))
+            for message in skipped.listing(conn, row.account_id, limit=1_000_000)
+            if message.mailbox_id == row.id
+        }
+        return ledger.load(conn, row.id), open_intents, skips
+
+    kept, pending, skips = await register.read("open book", work)
+    return MailboxBook(register, row, kept, pending, skips)

@@ -1,0 +1,160 @@
+"""What a pass works with, and what it keeps in mind while it runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+from twisted.internet.interfaces import IReactorTime
+
+from mailferry.copying.book import Register
+from mailferry.copying.results import CopyLimits, OnProgress, PassRequest, PassResult, Progress
+from mailferry.copying.sides import Endpoints
+from mailferry.model.profile import Profile
+from mailferry.observe import metrics
+from mailferry.plan.completeness import MailboxEvidence
+from mailferry.store.database import Database
+
+
+class Stopped(Exception):
+    """The pass ends here: its time is used up, or another of its connections met what ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyDesk:
+    """The tools of one account's passes."""
+
+    database: Database
+    reactor: IReactorTime
+    endpoints: Endpoints
+    profile: Profile
+    """The source's."""
+    limits: CopyLimits = field(default_factory=CopyLimits)
+
+
+@dataclass(slots=True)
+class MailboxWork:
+    """What is remembered of one mailbox for the length of a pass, over lost connections."""
+
+    in_flight: set[int] = field(default_factory=set)
+    """Source UIDs of the batch on its way."""
+    suspects: Counter[int] = field(default_factory=Counter)
+    """Source UID to how often a connection was lost with it in flight: these go alone."""
+    total: int = 0
+    """Messages at the source; an estimate until the mailbox was listed."""
+    remaining: int = 0
+    """Messages that are neither copied nor skipped yet."""
+    known_skips: int = 0
+    """Messages that were skipped by an earlier pass and are not tried again in this one."""
+
+    def connection_lost(self) -> None:
+        """Suspect what was in flight."""
+        self.suspects.update(self.in_flight)
+        self.in_flight.clear()
+
+
+class Run:
+    """One pass: its request, its result as it grows, and its end."""
+
+    def __init__(self, desk: CopyDesk, request: PassRequest, on_progress: OnProgress | None = None) -> None:
+        self.desk = desk
+        self.request = request
+        self.result = PassResult()
+        self.register = Register(desk.database, request.account_id, request.lease)
+        self.works: dict[bytes, MailboxWork] = {}
+        self._on_progress = on_progress
+        self._began = desk.reactor.seconds()
+        self._stopped = False
+        self._slice_ends: float | None = None
+        self._keyword_losses: set[tuple[bytes, int, bytes]] = set()
+
+    def work(self, mailbox: bytes) -> MailboxWork:
+        """Return what is remembered of a source mailbox."""
+        return self.works.setdefault(mailbox, MailboxWork())
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the pass began."""
+        return self.desk.reactor.seconds() - self._began
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds until the budget is used up; None without one."""
+        budget = self.request.budget_seconds
+        return None if budget is None else budget - self.elapsed
+
+    def check(self) -> None:
+        """Raise Stopped when nothing more shall be begun."""
+        left = self.time_left
+        if left is not None and left <= 0:
+            self.result.overrun = True
+            self._stopped = True
+        if self._slice_ends is not None and self.elapsed >= self._slice_ends:
+            self._stopped = True
+        if self._stopped:
+            raise Stopped
+
+    def begin_slice(self, seconds: float) -> None:
+        """Let the pass end after so many seconds from now, with whatever is done by then."""
+        self._slice_ends = self.elapsed + seconds
+
+    def stop(self) -> None:
+        """Let every connection of this pass end at its next step."""
+        self._stopped = True
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the pass ends."""
+        return self._stopped
+
+    def copied(self, work: MailboxWork, messages: int, octets: int) -> None:
+        """Count messages that the ledger has now."""
+        self.result.copied += messages
+        self.result.octets += octets
+        work.remaining -= messages
+        metrics.COPIED_MESSAGES.add(messages)
+        metrics.COPIED_BYTES.add(octets)
+        self.tell()
+
+    def already(self, work: MailboxWork, messages: int) -> None:
+        """Count messages that were found at the target."""
+        self.result.already += messages
+        work.remaining -= messages
+
+    def skipped(self, work: MailboxWork, reason: str) -> None:
+        """Count a message that is left out with a reason."""
+        self.result.skipped += 1
+        work.remaining -= 1
+        metrics.SKIPPED_MESSAGES.add(reason=reason)
+
+    def vanished(self, work: MailboxWork, messages: int) -> None:
+        """Count messages that the source took away while they were to be copied."""
+        work.total -= messages
+        work.remaining -= messages
+
+    def keywords_refused(self, mailbox: bytes, uid: int, refused: Collection[bytes]) -> None:
+        """Note keywords that the target does not permit, once for each message."""
+        for keyword in refused:
+            key = (mailbox, uid, keyword)
+            if key not in self._keyword_losses:
+                self._keyword_losses.add(key)
+                counts = self.result.refused_keywords
+                counts[keyword] = counts.get(keyword, 0) + 1
+
+    def saw(self, mailbox: bytes, exists: int, delivered: int, headers_only: int) -> None:
+        """Keep what a mailbox announced and what it gave, in place of an earlier look."""
+        evidence = self.result.evidence
+        others = [seen for seen in evidence.mailboxes if seen.name != mailbox]
+        seen = MailboxEvidence(mailbox, exists, delivered, headers_only)
+        self.result.evidence = replace(evidence, mailboxes=(*others, seen))
+
+    def tell(self) -> None:
+        """Bring the result's sums up to date, and tell whoever listens where the pass stands."""
+        result = self.result
+        result.total = sum(work.total for work in self.works.values())
+        result.known_skips = sum(work.known_skips for work in self.works.values())
+        result.remaining = sum(max(work.remaining, 0) for work in self.works.values())
+        result.seconds = self.elapsed
+        if self._on_progress is not None:
+            self._on_progress(Progress(result.total, result.copied, result.remaining, result.octets))

@@ -1,0 +1,76 @@
+"""Before the flip the source wins: flags that changed and messages that went follow at the target."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+from mailferry.copying.book import MailboxBook
+from mailferry.copying.desk import Run
+from mailferry.copying.learning import UNKNOWN_UID
+from mailferry.copying.open_mailbox import OpenMailbox
+from mailferry.copying.sides import at_target
+from mailferry.model.causes import Cause, Refused
+from mailferry.model.mail import MessageFacts
+from mailferry.observe.crash_points import crash_point
+from mailferry.plan.differences import flags_key
+from mailferry.remote.imap_client import FlagChange, ImapClient
+from mailferry.remote.sendable import sendable_flags
+
+
+async def follow_flags(box: OpenMailbox, reflagged: Sequence[MessageFacts]) -> None:
+    """Give the copies the flags that the source shows now, as far as the target permits them."""
+    run, book = box.run, box.book
+    groups: dict[frozenset[bytes], list[MessageFacts]] = defaultdict(list)
+    for facts in reflagged:
+        kept, refused = sendable_flags(facts.flags, box.status.permanent_flags)
+        run.keywords_refused(book.source_name, facts.uid, refused)
+        groups[kept].append(facts)
+    for flags, messages in groups.items():
+        run.check()
+        uids = [book.entry(facts.uid).target_uid for facts in messages]
+        if not await _store(box.target, [uid for uid in uids if uid != UNKNOWN_UID], flags):
+            for facts in messages:
+                run.keywords_refused(book.source_name, facts.uid, flags)
+            continue
+        crash_point("flags-stored")
+        await book.update_flags({facts.uid: flags_key(facts.flags) for facts in messages})
+        run.result.reflagged += len(messages)
+
+
+async def _store(target: ImapClient, uids: Sequence[int], flags: frozenset[bytes]) -> bool:
+    """Replace the flags; where the target refuses a keyword, the system flags alone."""
+    system = frozenset(flag for flag in flags if flag.startswith(b"\\"))
+    for attempt in (flags, system):
+        if not uids:
+            return True
+        try:
+            with at_target():
+                await target.store_flags(uids, attempt, FlagChange.REPLACE)
+        except Refused as refusal:
+            if refusal.cause is Cause.TARGET_OVER_QUOTA:
+                raise
+            continue
+        return attempt == flags
+    return False
+
+
+async def follow_deletions(box: OpenMailbox, vanished: Collection[int]) -> None:
+    """Delete the copies of messages that the source does not list any more, after a second look."""
+    if not vanished:
+        return
+    box.run.check()
+    returned = await box.source.listed(vanished)
+    await delete_copies(box.run, box.target, box.book, [uid for uid in vanished if uid not in returned])
+
+
+async def delete_copies(run: Run, target: ImapClient, book: MailboxBook, source_uids: Sequence[int]) -> None:
+    """Delete these copies in the selected mailbox of the target and forget them."""
+    if not source_uids:
+        return
+    targets = [book.entry(uid).target_uid for uid in source_uids]
+    with at_target():
+        await target.delete([uid for uid in targets if uid != UNKNOWN_UID])
+    crash_point("deleted-at-target")
+    await book.forget(source_uids)
+    run.result.deleted += len(source_uids)

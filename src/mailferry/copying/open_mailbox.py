@@ -1,0 +1,25 @@
+"""One mailbox in hand: where its messages come from, where they go, and its books."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mailferry.copying.book import MailboxBook
+from mailferry.copying.desk import MailboxWork, Run
+from mailferry.copying.sources import BodySource
+from mailferry.model.mail import MailboxStatus
+from mailferry.remote.imap_client import ImapClient
+
+
+@dataclass(frozen=True, slots=True)
+class OpenMailbox:
+    """A mailbox that is open on both sides for the length of a pass over it."""
+
+    run: Run
+    work: MailboxWork
+    source: BodySource
+    target: ImapClient
+    """The target's mailbox is selected there."""
+    book: MailboxBook
+    status: MailboxStatus
+    """Of the target's mailbox when it was selected."""

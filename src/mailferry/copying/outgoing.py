@@ -1,0 +1,147 @@
+"""Messages on their way: octets of a source's answer go straight into the target's APPEND.
+
+Never holds a message: at most the beginning of one whose size says that its body may be missing
+(`HELD_OCTETS`). The digest is computed over the octets as they are sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from mailferry.model.mail import BodyDigest
+from mailferry.observe.crash_points import crash_point
+from mailferry.plan.completeness import seems_header_only
+from mailferry.remote.imap_append import AppendStream
+
+HELD_OCTETS = 64 * 1024
+"""A header longer than this is not looked at for a missing body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message to send: flags and date are fit for the target; `announced` is RFC822.SIZE, a hint."""
+
+    uid: int
+    flags: frozenset[bytes]
+    internal_date: bytes | None
+    announced: int | None
+
+
+class OutgoingSink:
+    """Hands fetched messages to one AppendStream, and remembers which, with their digests."""
+
+    def __init__(
+        self,
+        stream: AppendStream,
+        messages: Mapping[int, Outgoing],
+        *,
+        limit: int | None,
+        alone: bool,
+        arrived: Callable[[int], bytes | None],
+    ) -> None:
+        self._stream = stream
+        self._arrived = arrived
+        self._messages = messages
+        self._limit = limit
+        self._alone = alone
+        self._current: Outgoing | None = None
+        self._size = 0
+        self._seen = 0
+        self._held: bytearray | None = None
+        self._sending = False
+        self._digest = BodyDigest()
+        self.sent: list[int] = []
+        """UIDs in the order of the stream's results."""
+        self.digests: dict[int, bytes] = {}
+        self.sizes: dict[int, int] = {}
+        self.too_big: dict[int, int] = {}
+        """UID to the literal's size, which the target says it does not take (APPENDLIMIT)."""
+        self.header_only: set[int] = set()
+        self.empty: list[int] = []
+        """Messages without an octet: they end a MULTIAPPEND (RFC 3502) and go alone."""
+        self.aborted = False
+
+    @property
+    def octets(self) -> int:
+        """Octets of whole messages handed on."""
+        return sum(self.sizes[uid] for uid in self.sent)
+
+    def begin(self, key: int, size: int | None) -> None:
+        """Begin a message of `size` octets, unless it must not be sent in this way."""
+        self._current, self._size, self._seen = None, size or 0, 0
+        self._held, self._sending = None, False
+        message = self._messages.get(key)
+        if message is None or key in self.digests or size is None:
+            return
+        if self._limit is not None and size > self._limit:
+            self.too_big[key] = size
+            return
+        if size == 0 and not self._alone:
+            self.empty.append(key)
+            return
+        self._current = message
+        self._digest = BodyDigest()
+        if seems_header_only(size, message.announced, size):
+            self._held = bytearray()
+        else:
+            self._send()
+
+    def chunk(self, data: bytes) -> None:
+        """Send octets on."""
+        if self._current is None:
+            return
+        self._digest.feed(data)
+        self._seen += len(data)
+        if self._held is not None:
+            self._held += data
+            if len(self._held) > HELD_OCTETS or _body_began(self._held):
+                self._release()
+            return
+        self._stream.chunk(data)
+        if self._seen == len(data):
+            crash_point("literal-begun")
+
+    def end(self) -> None:
+        """Close the message."""
+        if self._current is None:
+            return
+        uid = self._current.uid
+        if self._held is not None:
+            self.header_only.add(uid)
+            self._current = self._held = None
+            return
+        self._stream.end_message()
+        self.sent.append(uid)
+        self.digests[uid] = self._digest.value()
+        self.sizes[uid] = self._seen
+        self._current = None
+        crash_point("literal-sent")
+
+    def broken(self) -> None:
+        """The source's literal broke off: close the target, so that it throws the partial message away."""
+        if self._sending and self._current is not None:
+            self.aborted = True
+            self._stream.abort()
+        self._current = self._held = None
+
+    def _send(self) -> None:
+        assert self._current is not None
+        self._sending = True
+        date = self._current.internal_date or self._arrived(self._current.uid)
+        self._stream.begin_message(self._current.flags, date, self._size)
+
+    def _release(self) -> None:
+        assert self._held is not None
+        held, self._held = bytes(self._held), None
+        self._send()
+        self._stream.chunk(held)
+
+
+def _body_began(octets: bytearray) -> bool:
+    """Whether more than a line end stands behind the header."""
+    for mark in (b"\r\n\r\n", b"\n\n"):
+        at = octets.find(mark)
+        if at >= 0:
+            return len(octets) - at - len(mark) > 2
+    return False

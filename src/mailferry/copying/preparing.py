@@ -1,0 +1,159 @@
+"""Before messages are copied: the mailboxes of both sides, mapped, created, subscribed and told apart.
+
+The mapping is written down before the first mailbox is created, so that a run that dies in between is
+followed by one that maps alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from mailferry.copying.desk import Run
+from mailferry.copying.results import MailboxFailure, Mode
+from mailferry.copying.sides import Pair, at_target
+from mailferry.model.causes import Cause, Refused
+from mailferry.model.mail import Mailbox, MailboxStatus
+from mailferry.observe.crash_points import crash_point
+from mailferry.plan.mailbox_mapping import (
+    INBOX,
+    MailboxPlan,
+    Namespace,
+    guessed_namespace,
+    plan_mailboxes,
+)
+from mailferry.remote.imap_client import ImapClient
+from mailferry.store import mailboxes
+from mailferry.store.mailboxes import CopiedMailbox
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxJob:
+    """One mailbox to work on."""
+
+    row: CopiedMailbox
+    role: str | None
+
+    @property
+    def source_name(self) -> bytes:
+        """Its raw name at the source."""
+        return self.row.source_name
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What there is to do, INBOX first, and mailboxes that the source does not list any more."""
+
+    jobs: tuple[MailboxJob, ...]
+    gone: tuple[CopiedMailbox, ...]
+    plan: MailboxPlan
+
+
+async def prepare(run: Run, pair: Pair) -> Prepared:
+    """Map the mailboxes, write the mapping down, and make the target's side of it.
+
+    A mailbox that the target refuses to create is reported in the result and left out.
+    """
+    known = await run.register.read(
+        "mailboxes", lambda conn: mailboxes.of_account(conn, run.request.account_id)
+    )
+    plan = await plan_for(run, pair, known)
+    subscribed = await pair.source.subscribed()
+    rows = await run.register.write("map mailboxes", lambda conn: _ensure(conn, run.request.account_id, plan))
+    with at_target():
+        there = {mailbox.name for mailbox in await pair.target.list_mailboxes() if mailbox.selectable}
+        followed = await pair.target.subscribed()
+    jobs: list[MailboxJob] = []
+    for mapped, row in zip(plan.pairs, rows, strict=True):
+        run.check()
+        try:
+            if row.target_name not in there and row.target_name.upper() != INBOX:
+                with at_target():
+                    await pair.target.create(row.target_name, mapped.role)
+                crash_point("mailbox-created")
+            if mapped.source.name in subscribed and not row.subscribed:
+                await _subscribe(run, pair.target, row, followed)
+        except Refused as refusal:
+            run.result.failures.append(MailboxFailure(mapped.source.name, refusal.cause, refusal.text))
+            continue
+        jobs.append(MailboxJob(row, mapped.role))
+    listed = {mapped.source.name for mapped in plan.pairs}
+    gone = tuple(row for row in known if row.source_name not in listed and not row.gone)
+    return Prepared(tuple(jobs), gone, plan)
+
+
+async def plan_for(run: Run, pair: Pair, known: Sequence[CopiedMailbox]) -> MailboxPlan:
+    """Return the mapping for what both sides list now; what was mapped before stays."""
+    source, source_space = await _listed(pair.source)
+    with at_target():
+        target, target_space = await _listed(pair.target)
+    return plan_mailboxes(
+        source,
+        target,
+        profile=run.desk.profile,
+        source_namespace=source_space,
+        target_namespace=target_space,
+        kept={row.source_name: row.target_name for row in known},
+    )
+
+
+async def _listed(client: ImapClient) -> tuple[list[Mailbox], Namespace]:
+    listed = await client.list_mailboxes()
+    told = await client.namespace()
+    return listed, guessed_namespace(listed) if told is None else Namespace(*told)
+
+
+def _ensure(conn: Connection, account_id: int, plan: MailboxPlan) -> list[CopiedMailbox]:
+    rows = []
+    for mapped in plan.pairs:
+        name = mapped.source.name
+        row = mailboxes.ensure(
+            conn,
+            account_id,
+            name,
+            target_name=mapped.target_name,
+            role=mapped.role,
+        )
+        if row.gone:
+            mailboxes.note(conn, row.id, gone=False)
+        rows.append(row)
+    return rows
+
+
+async def _subscribe(run: Run, target: ImapClient, row: CopiedMailbox, followed: frozenset[bytes]) -> None:
+    """Subscribe what the user subscribed at the source; once, because later the target is the user's."""
+    if row.target_name not in followed:
+        with at_target():
+            await target.subscribe(row.target_name)
+    await run.register.write("subscribed", lambda conn: mailboxes.note(conn, row.id, subscribed=True))
+
+
+async def require_other_uidvalidity(
+    run: Run, pair: Pair, row: CopiedMailbox, source: MailboxStatus, target: MailboxStatus
+) -> MailboxStatus:
+    """Return the target's status with a UIDVALIDITY unlike the source's (design A6).
+
+    Equal ones would make a mail program show cached bodies of other messages after the flip. A
+    mailbox of ours that is still empty is made anew. Raises Refused with UIDVALIDITY_EQUAL.
+    """
+    if source.uidvalidity != target.uidvalidity:
+        return target
+    name = row.target_name
+    if target.exists == 0 and name.upper() != INBOX:
+        with at_target():
+            await pair.target.select(INBOX, read_only=True)  # no server deletes what is selected gladly
+            await pair.target.delete_mailbox(name)
+            await pair.target.create(name, row.role)
+            if row.subscribed:
+                await pair.target.subscribe(name)
+            target = await pair.target.select(name)
+    if source.uidvalidity == target.uidvalidity and run.request.mode is Mode.MIRROR:
+        shown = name.decode("ascii", "backslashreplace")
+        raise Refused(
+            Cause.UIDVALIDITY_EQUAL,
+            f"the mailbox {shown} has UIDVALIDITY {target.uidvalidity} on both hosts; on a Dovecot target: "
+            f"doveadm mailbox update -u ADDRESS --uid-validity {target.uidvalidity + 1} {shown}",
+        )
+    return target

@@ -1,0 +1,82 @@
+"""Mailboxes that need no look: nothing happened on either side since a whole pass over them.
+
+One STATUS for each mailbox (or one LIST-STATUS for all, RFC 5819) against what was remembered. A source
+without HIGHESTMODSEQ (RFC 7162) can change flags unseen, so that its mailboxes are always listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection
+
+from mailferry.copying.desk import Run
+from mailferry.copying.preparing import MailboxJob
+from mailferry.copying.results import SkipReason
+from mailferry.copying.sides import Pair, at_target
+from mailferry.model.mail import MailboxStatus
+from mailferry.plan.retry import skip_is_due
+from mailferry.store import intents, ledger, skipped
+from mailferry.store.database import db_now
+from mailferry.store.mailboxes import CopiedMailbox
+
+
+async def changed_jobs(run: Run, pair: Pair, jobs: Sequence[MailboxJob]) -> list[MailboxJob]:
+    """Return the mailboxes to work on; the others are counted as they were found before."""
+    run.result.mailboxes = len(jobs)
+    source = await pair.source.status_all([job.source_name for job in jobs])
+    with at_target():
+        target = await pair.target.status_all([job.row.target_name for job in jobs])
+    restless, sizes, skips, bare = await run.register.read(
+        "restless mailboxes", lambda conn: _restless(conn, run, jobs)
+    )
+    changed: list[MailboxJob] = []
+    for job in jobs:
+        work = run.work(job.source_name)
+        here = source.get(job.source_name)
+        work.total = here.exists if here is not None else 0
+        known = sizes[job.row.id] + skips.get(job.row.id, 0)
+        still = job.row.id not in restless and job.row.held_deletions == 0
+        if still and _as_remembered(job.row, here, target.get(job.row.target_name)):
+            work.remaining = 0
+            run.result.mailboxes_unchanged += 1
+            work.known_skips = skips.get(job.row.id, 0)
+            run.saw(job.source_name, work.total, work.total, bare.get(job.row.id, 0))
+            continue
+        work.remaining = max(0, work.total - known)
+        changed.append(job)
+    run.tell()
+    return changed
+
+
+def _as_remembered(row: CopiedMailbox, source: MailboxStatus | None, target: MailboxStatus | None) -> bool:
+    if source is None or target is None or source.highestmodseq is None or source.uidnext is None:
+        return False
+    if target.uidnext is None:
+        return False
+    return (
+        (row.source_uidvalidity, row.source_uidnext, row.source_exists, row.source_highestmodseq)
+        == (source.uidvalidity, source.uidnext, source.exists, source.highestmodseq)
+    ) and (
+        (row.target_uidvalidity, row.target_uidnext, row.target_exists)
+        == (target.uidvalidity, target.uidnext, target.exists)
+    )
+
+
+def _restless(
+    conn: Connection, run: Run, jobs: Sequence[MailboxJob]
+) -> tuple[set[int], Mapping[int, int], Mapping[int, int], Mapping[int, int]]:
+    """Return mailboxes with open intents or skips that are due; ledger sizes; skips; those without body."""
+    account_id = run.request.account_id
+    now = db_now(conn)
+    restless = {intent.mailbox_id for intent in intents.pending(conn, account_id)}
+    counts: dict[int, int] = {}
+    bare: dict[int, int] = {}
+    for message in skipped.listing(conn, account_id, limit=1_000_000):
+        counts[message.mailbox_id] = counts.get(message.mailbox_id, 0) + 1
+        if message.reason == SkipReason.HEADER_ONLY:
+            bare[message.mailbox_id] = bare.get(message.mailbox_id, 0) + 1
+        if skip_is_due(message.tries, now - message.at):
+            restless.add(message.mailbox_id)
+    sizes = {job.row.id: ledger.size(conn, job.row.id) for job in jobs}
+    return restless, sizes, counts, bare

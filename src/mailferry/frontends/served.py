@@ -1,0 +1,100 @@
+"""A session after its login: the relay, what the metrics and the log say of it, and its row's end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+
+from mailferry.gate.admission import Admitted
+from mailferry.model.access import Protocol
+from mailferry.net.carrier import Carrier, ClosedReason
+from mailferry.net.relay import Direction, Relay, RelayEnd
+from mailferry.observe.log import Log
+from mailferry.observe.metrics import RELAYED_BYTES, SESSIONS
+
+
+def _meter(direction: Direction, octets: int) -> None:
+    RELAYED_BYTES.add(octets, direction=direction)
+
+
+class Served:
+    """One admitted session, relayed until either side ends it.
+
+    The session's row ends as soon as the server's side is closed: whatever its client still does
+    cannot reach that server any more.
+    """
+
+    def __init__(
+        self,
+        client: Carrier,
+        admission: Admitted,
+        *,
+        protocol: Protocol,
+        idle_limit: float,
+        reactor: IReactorTime,
+        log: Log,
+        on_over: Callable[[], None],
+    ) -> None:
+        self._admission = admission
+        self._labels = {"protocol": protocol.value, "side": admission.side.value}
+        self._log = log
+        self._on_over = on_over
+        self._relay = Relay(
+            client,
+            admission.carrier,
+            admission.tap,
+            reactor=reactor,
+            on_end=self._ended,
+            on_server_closed=admission.session.ended,
+            idle_limit=idle_limit,
+            meter=_meter,
+        )
+
+    def begin(self, from_client: bytes) -> None:
+        """Relay; `from_client` is what the client sent behind its login."""
+        SESSIONS.move(1, **self._labels)
+        self._relay.start(from_client=from_client, from_server=self._admission.residual)
+        self._admission.session.attach(self._relay.stop, self._relay.quiet_for)
+
+    def stop(self) -> None:
+        """End at the next boundary between commands."""
+        self._relay.stop()
+
+    def abort(self, reason: str) -> None:
+        """End at once."""
+        self._relay.abort(reason)
+
+    def _ended(self, end: RelayEnd) -> None:
+        SESSIONS.move(-1, **self._labels)
+        self._admission.session.ended()
+        self._log.info(
+            "session ended",
+            **self._labels,
+            why=end.reason,
+            to_server=end.to_server,
+            to_client=end.to_client,
+            seconds=round(end.seconds, 1),
+        )
+        self._on_over()
+
+
+class Unwanted:
+    """Closes the session of a login whose client is gone, and ends its row when that is done."""
+
+    def __init__(self, admission: Admitted, on_over: Callable[[], None]) -> None:
+        self._admission = admission
+        self._on_over = on_over
+        admission.carrier.close()
+        admission.carrier.attach(self)
+
+    def received(self, data: bytes) -> None:
+        """Nothing is heard any more."""
+
+    def pressure(self, full: bool) -> None:
+        """Nothing is sent any more."""
+
+    def closed(self, reason: ClosedReason) -> None:  # noqa: ARG002 - whatever the reason
+        """Take the row away."""
+        self._admission.session.ended()
+        self._on_over()

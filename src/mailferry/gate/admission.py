@@ -1,0 +1,76 @@
+"""The words between a face and the gate: a login attempt goes in, an admission comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from mailferry.model.access import Credentials, Side
+from mailferry.model.access import Protocol as MailProtocol
+from mailferry.model.causes import Answer
+from mailferry.model.tap import Tap
+from mailferry.net.carrier import Carrier
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAddress:
+    """Where a client connects from, as the socket (or a trusted PROXY header) says."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoginAttempt:
+    """One try of a user to log in; `credentials` hold the name as typed and the password's octets."""
+
+    protocol: MailProtocol
+    credentials: Credentials
+    client: ClientAddress
+    session_id: str
+
+
+class LiveSession(Protocol):
+    """A relayed session as the gate sees it: it can be looked at, ended between commands, and it ends."""
+
+    def attach(self, stop: Callable[[], None], quiet_for: Callable[[], float | None]) -> None:
+        """Register how the relay is stopped at its next boundary, and for how long it has been quiet.
+
+        `quiet_for` returns the seconds since the last octet of either side while the session rests
+        between commands, infinity while it stands in IMAP's IDLE, and None while a command runs or
+        nobody can tell.
+        """
+        ...
+
+    def ended(self) -> None:
+        """Tell that both sides are closed; the session's row goes away. Safe to call twice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The session that proved the password, ready to be relayed.
+
+    `residual` are octets that the server sent behind its last login answer; they go to the client
+    first. `capabilities` are the server's own after login. `tap` stands in the pipe, or nobody does.
+    `protocol_name` and `side` are for the log and the metrics.
+    """
+
+    carrier: Carrier
+    side: Side
+    session: LiveSession
+    capabilities: tuple[bytes, ...] = ()
+    residual: bytes = b""
+    tap: Tap | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """No session: judged, or could not be asked. `text` is what the client reads."""
+
+    answer: Answer
+    text: str
+
+
+Admission = Admitted | Rejected

@@ -1,0 +1,218 @@
+"""Carries out the gate's decision: records, pushes, moves the account, and hands over the session.
+
+Before anything is served from the target because the *source* accepted, the target must hold the
+password: it is pushed and proved first. Where that fails and the source can serve, it serves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from mailferry.gate.admission import Admitted
+from mailferry.gate.judges import Judgement, Judges
+from mailferry.gate.live_sessions import SessionBook
+from mailferry.gate.place import Place
+from mailferry.gate.tap_choice import NoTapYet, TapChoice
+from mailferry.gate.trial import Trial
+from mailferry.model.access import Protocol, Side
+from mailferry.model.account import Event, Phase, Trigger
+from mailferry.model.causes import Answer, Cause
+from mailferry.passwords.push import PasswordKeeper
+from mailferry.plan.routing import Decision
+from mailferry.store import accounts, cutovers, sessions
+from mailferry.store.accounts import Account
+from mailferry.store.database import Database
+
+_LEAVES_SOURCE = frozenset({Event.EARLY_SWITCH, Event.TARGET_ACCEPTED_FOREIGN})
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """A decision that could not be carried out: what the client is told and why."""
+
+    answer: Answer
+    cause: Cause
+    text: str
+
+
+class Hands:
+    """What the gate acts with: the store, the servers, the passwords, the book of sessions."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        judges: Judges,
+        keeper: PasswordKeeper,
+        book: SessionBook,
+        taps: TapChoice,
+    ) -> None:
+        self.database = database
+        self.book = book
+        self._judges = judges
+        self._keeper = keeper
+        self._taps = taps
+
+    async def ask(self, side: Side, trial: Trial) -> Judgement:
+        """Let one server judge the attempt; a session that it gives is kept in the trial."""
+        await trial.before_dialling(side)
+        asking = self._judges.ask_source if side is Side.SOURCE else self._judges.ask_target
+        judged = await asking(trial.place, trial.attempt)
+        if judged.session is not None:
+            trial.opened(side, judged.session)
+        account = trial.place.account
+        if side is Side.SOURCE and judged.cause is Cause.BAD_CREDENTIALS and account is not None:
+            await self._keeper.refused_at_source(
+                account, trial.place.domain, trial.attempt.credentials.password
+            )
+        return judged
+
+    async def is_ours(self, trial: Trial) -> bool:
+        """Whether the password is the one that we pushed to the target."""
+        account = trial.place.account
+        return account is not None and await self._keeper.is_ours(
+            account, trial.place.domain, trial.attempt.credentials.password
+        )
+
+    async def carry_out(self, trial: Trial, decision: Decision) -> Admitted | Declined:
+        """Do what was decided; returns the session to give, or why there is none."""
+        if decision.serve is Side.SOURCE:
+            return await self._from_source(trial, decision)
+        if decision.follow:
+            return await self._from_target_by_source(trial, decision)
+        return await self._from_target(trial, decision)
+
+    async def _from_source(self, trial: Trial, decision: Decision) -> Admitted:
+        attempt = trial.attempt
+        session = trial.session(Side.SOURCE)
+        assert session is not None
+        account = await self._recorded(trial)
+        if decision.event is not None:
+            account, row = await self._begin(account, decision.event, trial)
+            live = self.book.adopt(row, Side.SOURCE)
+        else:
+            given = trial.give_row()
+            assert given is not None, "a session at the source has its row before it is dialled"
+            live = given
+        self._keeper.push_soon(account.id)
+        trial.give(Side.SOURCE)
+        return Admitted(
+            carrier=session.carrier,
+            side=Side.SOURCE,
+            session=live,
+            capabilities=session.capabilities,
+            residual=session.residual,
+            tap=self._taps.for_source(attempt.protocol),
+        )
+
+    async def _from_target_by_source(self, trial: Trial, decision: Decision) -> Admitted | Declined:
+        """Serve from the target a login that the source accepted: the password goes there first."""
+        place = trial.place
+        session = trial.session(Side.SOURCE)
+        assert session is not None
+        account = await self._recorded_account(place)
+        trust = await self._keeper.bring_to_target(
+            account,
+            place.domain,
+            trial.attempt.credentials.password,
+            session.witness,
+            seen_epoch=place.password_epoch,
+        )
+        if not trust.in_place:
+            if decision.event is Event.SOURCE_ACCEPTED_AT_ONCE and place.source(trial.attempt.protocol):
+                stay = Decision(Side.SOURCE, event=Event.SOURCE_ACCEPTED, follow=True)
+                return await self._from_source(trial, stay)
+            return Declined(trust.answer, trust.cause, trust.text)
+        judged = await self._judges.ask_target(place, trial.attempt)
+        if judged.session is None:
+            return Declined(Answer.TEMPORARY, judged.cause or Cause.TARGET_REFUSED, judged.text)
+        trial.opened(Side.TARGET, judged.session)
+        return await self._from_target(trial, decision)
+
+    async def _from_target(self, trial: Trial, decision: Decision) -> Admitted | Declined:
+        place, attempt = trial.place, trial.attempt
+        await trial.leave_source()
+        account = place.account
+        if decision.event is not None:
+            account = await self._recorded_account(place)
+            account = await self._moved(account, decision.event, attempt.protocol)
+        try:
+            tap = await self._taps.for_target(account, place.domain, attempt.protocol)
+        except NoTapYet as waits:
+            return Declined(Answer.TEMPORARY, Cause.UIDL_UNPAIRED, str(waits))
+        if account is not None and account.phase is Phase.SWITCHED and place.window_open:
+            wanted = account.id
+            await self.database.run("ask sweep", lambda conn: accounts.ask_sweep(conn, wanted))
+            self._keeper.accepted_at_target(account, place.domain, attempt.credentials.password)
+        session = trial.give(Side.TARGET)
+        return Admitted(
+            carrier=session.carrier,
+            side=Side.TARGET,
+            session=self.book.adopt(None, Side.TARGET),
+            capabilities=session.capabilities,
+            residual=session.residual,
+            tap=tap,
+        )
+
+    async def _recorded(self, trial: Trial) -> Account:
+        """Record that the source accepted this password; the copy needs it sealed."""
+        session = trial.session(Side.SOURCE)
+        assert session is not None
+        account = await self._recorded_account(trial.place)
+        await self._keeper.accepted_at_source(
+            account,
+            trial.place.domain,
+            trial.attempt.credentials.password,
+            session.witness,
+            seen_epoch=trial.place.password_epoch,
+        )
+        return account
+
+    async def _recorded_account(self, place: Place) -> Account:
+        if place.account is not None:
+            return place.account
+        return await self.database.run(
+            "new account", lambda conn: accounts.ensure(conn, place.address, place.domain.name)
+        )
+
+    async def _begin(self, account: Account, event: Event, trial: Trial) -> tuple[Account, int]:
+        """Start the copy and write the session's row in one transaction."""
+        attempt = trial.attempt
+        node = self.book.node()
+
+        def begin(conn: Connection) -> tuple[Account, int]:
+            begun = accounts.apply(
+                conn,
+                account.id,
+                event,
+                epoch=account.epoch,
+                trigger=Trigger(attempt.protocol.value),
+            )
+            row = sessions.open_session(
+                conn,
+                account_id=begun.id,
+                node_id=node,
+                protocol=attempt.protocol,
+                side=Side.SOURCE,
+                client=attempt.client.host,
+                phase=begun.phase,
+                epoch=begun.epoch,
+            )
+            return begun, row
+
+        return await self.database.run("begin", begin)
+
+    async def _moved(self, account: Account, event: Event, protocol: Protocol) -> Account:
+        """Apply an event that makes the target serve."""
+        leaves = event in _LEAVES_SOURCE
+        trigger = Trigger(protocol.value)
+        return await self.database.run(
+            event.value,
+            lambda conn: (
+                cutovers.leave_early(conn, account.id, event, epoch=account.epoch)
+                if leaves
+                else accounts.apply(conn, account.id, event, epoch=account.epoch, trigger=trigger)
+            ),
+        )

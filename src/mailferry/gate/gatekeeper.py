@@ -1,0 +1,210 @@
+"""Admits or rejects one login: asks the servers that the plan names and carries out its decision.
+
+The answer of the server that was asked *is* the password check, and the session that proved the
+password is the one that is given. "Could not ask" ends as a temporary answer, never as a refusal,
+and a refusal comes no sooner than two seconds after the attempt, in the same words for a wrong
+password, an unknown user and an unknown account.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet import defer, task
+
+from mailferry.gate.admission import Admission, Admitted, LoginAttempt, Rejected
+from mailferry.gate.carrying_out import Hands
+from mailferry.gate.judges import Judgement
+from mailferry.gate.place import Place, find_place
+from mailferry.gate.trial import Trial
+from mailferry.model.access import Side
+from mailferry.model.causes import Answer, Cause
+from mailferry.observe import metrics
+from mailferry.observe.log import Log, shown_address
+from mailferry.plan.addresses import BadAddress, canonical_address
+from mailferry.plan.routing import Decision, Outcome, Route, asks_second, route, settle
+from mailferry.providers.sentences import client_sentence
+from mailferry.store import cutovers
+from mailferry.store.faults import Conflict, Held, Moved, NodeVoid, NotAllowed, StillOpen, StoreUnavailable
+
+REFUSAL_FLOOR_SECONDS = 2.0
+HOLD_SECONDS = 25.0
+"""How long a login waits for a freeze or a drain to end."""
+
+HOLD_PAUSE_SECONDS = 0.25
+MAX_ROUNDS = 5
+"""How often a login decides anew because the account moved under it."""
+
+_CERTAIN = frozenset({Cause.BAD_CREDENTIALS, Cause.UNKNOWN_USER})
+"""Refusals that say something about the password; others may have reasons of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ruling:
+    """An admission and what the log and the metrics say of it."""
+
+    admission: Admission
+    side: Side | None = None
+    cause: Cause | None = None
+    text: str = ""
+    address: str | None = None
+
+
+class Gatekeeper:
+    """The gate. One per proxy process."""
+
+    def __init__(self, hands: Hands, *, reactor: Any, log: Log) -> None:
+        self._hands = hands
+        self._reactor = reactor
+        self._log = log
+
+    def admit(self, attempt: LoginAttempt) -> defer.Deferred[Admission]:
+        """Return what becomes of the attempt; never fails. Cancelling it closes what was opened."""
+        return defer.Deferred.fromCoroutine(self._admit(attempt))
+
+    async def _admit(self, attempt: LoginAttempt) -> Admission:
+        began = self._reactor.seconds()
+        try:
+            ruling = await self._rule(attempt, began)
+        except StoreUnavailable as error:
+            ruling = _temporary(Cause.INTERNAL, str(error))
+        except NodeVoid as error:
+            ruling = _temporary(Cause.INTERNAL, str(error))
+        except defer.CancelledError:
+            ruling = _temporary(Cause.UNKNOWN, "the client left before it was answered")
+        except Exception as error:  # loop edge: whatever broke, the client must not read "wrong password"
+            self._log.error("a login broke", session=attempt.session_id, exc_info=error)
+            ruling = _temporary(Cause.INTERNAL, type(error).__name__)
+        refused = isinstance(ruling.admission, Rejected) and ruling.admission.answer is Answer.REFUSED
+        left = REFUSAL_FLOOR_SECONDS - (self._reactor.seconds() - began)
+        if refused and left > 0:
+            await task.deferLater(self._reactor, left, lambda: None)
+        self._tell(attempt, ruling, self._reactor.seconds() - began)
+        return ruling.admission
+
+    async def _rule(self, attempt: LoginAttempt, began: float) -> _Ruling:
+        try:
+            address = canonical_address(attempt.credentials.authcid)
+        except BadAddress as error:
+            return _refused(Cause.UNKNOWN_USER, str(error))
+        rounds = 0
+        while True:
+            place = await self._hands.database.read("login", lambda conn: find_place(conn, address))
+            if place is None:
+                return _refused(Cause.UNKNOWN_USER, "no domain of ours", address=address)
+            chosen = route(place.phase, window_open=place.window_open)
+            if place.freeze_expired:
+                await self._hands.database.run("expire freezes", cutovers.expire_freezes)
+                continue
+            if chosen is not None:
+                try:
+                    return await self._by_route(place, chosen, attempt)
+                except Held:
+                    pass
+                except StillOpen as error:
+                    return _temporary(Cause.TOO_MANY_CONNECTIONS, str(error), place=place)
+                except (Moved, Conflict, NotAllowed) as error:
+                    rounds += 1
+                    if rounds >= MAX_ROUNDS:
+                        return _temporary(Cause.INTERNAL, str(error), place=place)
+                    continue
+            if self._reactor.seconds() - began >= HOLD_SECONDS:
+                return _temporary(Cause.SERVER_DOWN, "the account is held for its cutover", place=place)
+            await task.deferLater(self._reactor, HOLD_PAUSE_SECONDS, lambda: None)
+
+    async def _by_route(self, place: Place, chosen: Route, attempt: LoginAttempt) -> _Ruling:
+        """Ask the servers in the order of the route; whatever was opened and is not given is closed."""
+        trial = Trial(self._hands.book, place, attempt)
+        try:
+            judged: dict[Side, Judgement] = {}
+            first = judged[chosen.first] = await self._hands.ask(chosen.first, trial)
+            second: Judgement | None = None
+            if chosen.second is not None and first.outcome is not Outcome.ACCEPTED:
+                ours = chosen.first is Side.SOURCE and await self._hands.is_ours(trial)
+                if asks_second(chosen, first.outcome, password_is_ours=ours):
+                    second = judged[chosen.second] = await self._hands.ask(chosen.second, trial)
+            source = judged.get(Side.SOURCE)
+            decision = settle(
+                place.phase,
+                chosen,
+                first.outcome,
+                None if second is None else second.outcome,
+                source_serves=place.source(attempt.protocol) is not None,
+                at_once=place.domain.switch == "at-once",
+                refusal_final=source is None or source.cause in _CERTAIN,
+            )
+            if decision.serve is None:
+                return _rejection(decision, place, judged)
+            return await self._given(trial, decision)
+        finally:
+            await trial.close()
+
+    async def _given(self, trial: Trial, decision: Decision) -> _Ruling:
+        carried = await self._hands.carry_out(trial, decision)
+        if isinstance(carried, Admitted):
+            return _Ruling(carried, side=carried.side, address=trial.place.address)
+        language = trial.place.domain.language
+        answer = carried.answer
+        return _Ruling(
+            Rejected(answer, _sentence(carried.cause, answer, language)),
+            side=Side.TARGET,
+            cause=carried.cause,
+            text=carried.text,
+            address=trial.place.address,
+        )
+
+    def _tell(self, attempt: LoginAttempt, ruling: _Ruling, seconds: float) -> None:
+        """Write the one line of this login and count it."""
+        admission = ruling.admission
+        verdict = "accepted" if isinstance(admission, Admitted) else admission.answer.value
+        side = "none" if ruling.side is None else ruling.side.value
+        metrics.LOGINS.add(protocol=attempt.protocol.value, side=side, verdict=verdict)
+        metrics.LOGIN_SECONDS.took(seconds)
+        self._log.info(
+            "login",
+            session=attempt.session_id,
+            protocol=attempt.protocol.value,
+            account=shown_address(ruling.address or attempt.credentials.authcid),
+            client=attempt.client.host,
+            side=side,
+            verdict=verdict,
+            seconds=round(seconds, 3),
+            **({"cause": ruling.cause.value, "why": ruling.text} if ruling.cause else {}),
+        )
+
+
+def _rejection(decision: Decision, place: Place, judged: dict[Side, Judgement]) -> _Ruling:
+    """Name the cause: of the side that could not be asked, else the source's own refusal."""
+    wanted = Outcome.UNAVAILABLE if decision.answer is Answer.TEMPORARY else Outcome.REFUSED
+    told = [(side, j) for side, j in judged.items() if j.outcome is wanted]
+    told.sort(key=lambda item: item[0] is not Side.SOURCE)
+    side, judgement = told[0]
+    cause = judgement.cause or Cause.UNKNOWN
+    if decision.answer is Answer.TEMPORARY:
+        return _temporary(cause, judgement.text, place=place, side=side)
+    return _refused(cause, judgement.text, address=place.address, language=place.domain.language, side=side)
+
+
+def _refused(
+    cause: Cause,
+    text: str,
+    *,
+    address: str | None = None,
+    language: str = "en",
+    side: Side | None = None,
+) -> _Ruling:
+    rejected = Rejected(Answer.REFUSED, _sentence(cause, Answer.REFUSED, language))
+    return _Ruling(rejected, side=side, cause=cause, text=text, address=address)
+
+
+def _temporary(cause: Cause, text: str, *, place: Place | None = None, side: Side | None = None) -> _Ruling:
+    language = "en" if place is None else place.domain.language
+    rejected = Rejected(Answer.TEMPORARY, _sentence(cause, Answer.TEMPORARY, language))
+    address = None if place is None else place.address
+    return _Ruling(rejected, side=side, cause=cause, text=text, address=address)
+
+
+def _sentence(cause: Cause, answer: Answer, language: str) -> str:
+    """Return what the mail program shows: the cause of a refusal, or just "later"."""
+    return client_sentence(cause if answer is Answer.REFUSED else Cause.INTERNAL, language)

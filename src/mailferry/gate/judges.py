@@ -1,0 +1,124 @@
+"""Asking a server about a password: the session that proves it, or one sorted failure.
+
+A refusal and a failure to ask come back as different outcomes. While a source says that too many
+sessions are open (or that the maildrop is locked) the question is repeated for ten seconds: the
+copier, which may be the one who is in the way, leaves within two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet import task
+
+from mailferry.gate.admission import LoginAttempt
+from mailferry.gate.place import Place
+from mailferry.model.access import Credentials, Protocol, Server
+from mailferry.model.causes import CAUSES, Answer, Cause, Refused, RemoteFailure
+from mailferry.model.profile import Profile
+from mailferry.net.connect import Connector
+from mailferry.observe import metrics
+from mailferry.plan.addresses import source_login
+from mailferry.plan.routing import Outcome
+from mailferry.remote.open import OpenSession, open_session
+
+BUSY_PATIENCE_SECONDS = 10.0
+BUSY_PAUSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a server said: the outcome, the proved session if it accepted, else the cause."""
+
+    outcome: Outcome
+    session: OpenSession | None = None
+    cause: Cause | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetServers:
+    """The target of every domain that names no other."""
+
+    imap: Server
+    pop3: Server | None
+
+
+class Judges:
+    """Opens the sessions whose success is the password check."""
+
+    def __init__(
+        self,
+        *,
+        connector: Connector,
+        profiles: Mapping[str, Profile],
+        target: TargetServers,
+        reactor: Any,
+        tell_target_client: bool = False,
+    ) -> None:
+        self._connector = connector
+        self._profiles = profiles
+        self._target = target
+        self._reactor = reactor
+        self._tell_target_client = tell_target_client
+
+    async def ask_source(self, place: Place, attempt: LoginAttempt) -> Judgement:
+        """Log in at the source; over its other protocol where it does not speak the login's."""
+        server = place.source(attempt.protocol) or place.any_source()
+        name = source_login(place.address, place.domain.login_form, place.source_login)
+        credentials = Credentials(name, attempt.credentials.password)
+        profile = self._profiles.get(place.domain.provider) or self._profiles["generic"]
+        judged = await self._ask_patiently(server, credentials, profile)
+        verdict = "unavailable" if judged.outcome is Outcome.UNAVAILABLE else judged.outcome.value
+        metrics.SOURCE_CHECKS.add(provider=profile.profile_id, verdict=verdict)
+        metrics.BACKEND_UP.put(float(judged.cause is not Cause.SERVER_DOWN), side="source")
+        return judged
+
+    async def ask_target(self, place: Place, attempt: LoginAttempt) -> Judgement:
+        """Log in at the target with the user's own password."""
+        server = place.target(attempt.protocol) or (
+            self._target.imap if attempt.protocol is Protocol.IMAP else self._target.pop3
+        )
+        if server is None:
+            text = "the target has no POP3 address: set [target] pop3"
+            return Judgement(Outcome.UNAVAILABLE, cause=Cause.TARGET_DOWN, text=text)
+        credentials = Credentials(place.address, attempt.credentials.password)
+        told = attempt.client.host if self._tell_target_client else None
+        judged = await self._ask(server, credentials, self._profiles["generic"], client=told)
+        metrics.BACKEND_UP.put(float(judged.cause is not Cause.SERVER_DOWN), side="target")
+        return judged
+
+    async def _ask_patiently(self, server: Server, credentials: Credentials, profile: Profile) -> Judgement:
+        deadline = self._reactor.seconds() + BUSY_PATIENCE_SECONDS
+        while True:
+            judged = await self._ask(server, credentials, profile)
+            busy = judged.cause is Cause.TOO_MANY_CONNECTIONS
+            if not busy or self._reactor.seconds() >= deadline:
+                return judged
+            await task.deferLater(self._reactor, BUSY_PAUSE_SECONDS, lambda: None)
+
+    async def _ask(
+        self,
+        server: Server,
+        credentials: Credentials,
+        profile: Profile,
+        *,
+        client: str | None = None,
+    ) -> Judgement:
+        """Open a session; `client` is told only to a server that is configured as trusting us."""
+        try:
+            session = await open_session(
+                self._connector,
+                server,
+                credentials,
+                profile,
+                reactor=self._reactor,
+                client_address=client,
+            )
+        except RemoteFailure as failure:
+            refused = isinstance(failure, Refused) and CAUSES[failure.cause].answer is Answer.REFUSED
+            outcome = Outcome.REFUSED if refused else Outcome.UNAVAILABLE
+            return Judgement(outcome, cause=failure.cause, text=failure.text)
+        return Judgement(Outcome.ACCEPTED, session)

@@ -1,0 +1,201 @@
+"""The sessions that this process relays, and their rows in the store.
+
+A session of an account before its flip is a row, written before the server is dialled and taken
+away when both sides are closed. Once a second the book asks the store which of its own rows a
+cutover is interested in: it notes whether those sessions are quiet, and ends them when the account
+is drained (docs/decisions/0002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import defer, task
+from twisted.internet.interfaces import IReactorTime
+
+from mailferry.gate.admission import ClientAddress
+from mailferry.model.access import Protocol, Side
+from mailferry.observe.log import Log
+from mailferry.store import sessions
+from mailferry.store.accounts import Account
+from mailferry.store.database import Database
+from mailferry.store.faults import StoreUnavailable
+
+POLL_SECONDS = 1.0
+CLOSE_RETRY_SECONDS = 2.0
+
+
+class Live:
+    """One relayed session; implements `gate.admission.LiveSession`."""
+
+    def __init__(self, book: SessionBook, row: int | None, side: Side) -> None:
+        self._book = book
+        self.row = row
+        self.side = side
+        self.resting_told = False
+        self._stop: Callable[[], None] | None = None
+        self._quiet_for: Callable[[], float | None] | None = None
+        self._over = False
+        self._stop_asked = False
+
+    def attach(self, stop: Callable[[], None], quiet_for: Callable[[], float | None]) -> None:
+        """Register how the relay is stopped and how long it has been quiet."""
+        self._stop, self._quiet_for = stop, quiet_for
+        if self._stop_asked:
+            stop()
+
+    def ended(self) -> None:
+        """Take the session out of the book and its row out of the store."""
+        if not self._over:
+            self._over = True
+            self._book.forget(self)
+
+    def stop(self) -> None:
+        """End the session at its next boundary between commands."""
+        self._stop_asked = True
+        if self._stop is not None:
+            self._stop()
+
+    def is_quiet(self, seconds: float) -> bool:
+        """Whether the session stands in IDLE or has been silent for `seconds`."""
+        quiet = self._quiet_for() if self._quiet_for is not None else None
+        return quiet is not None and quiet >= seconds
+
+
+class SessionBook:
+    """All live sessions of one process.
+
+    `node` returns this process's row in `nodes`. `quiet_seconds` is the silence that makes a quiet
+    moment.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        node: Callable[[], int],
+        reactor: IReactorTime,
+        quiet_seconds: float,
+        log: Log,
+    ) -> None:
+        self._database = database
+        self.node = node
+        self._reactor = reactor
+        self._quiet_seconds = quiet_seconds
+        self._log = log
+        self._live: set[Live] = set()
+        self._closing: set[defer.Deferred[None]] = set()
+        self._poll = task.LoopingCall(self.poll)
+        self._poll.clock = reactor
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def begin(self) -> None:
+        """Start to ask the store once a second."""
+        self._poll.start(POLL_SECONDS, now=False)
+
+    async def finish(self) -> None:
+        """Stop asking and wait until the rows of ended sessions are gone."""
+        if self._poll.running:
+            self._poll.stop()
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until the rows of all sessions that ended are gone."""
+        while self._closing:
+            await defer.DeferredList(list(self._closing))
+
+    async def open_row(self, account: Account, protocol: Protocol, side: Side, client: ClientAddress) -> Live:
+        """Write the session's row before the server is dialled.
+
+        Raises Held while the account is drained or frozen, Moved when its phase or epoch changed.
+        """
+        row = await self._database.run(
+            "open session",
+            lambda conn: sessions.open_session(
+                conn,
+                account_id=account.id,
+                node_id=self.node(),
+                protocol=protocol,
+                side=side,
+                client=client.host,
+                phase=account.phase,
+                epoch=account.epoch,
+            ),
+            durable=False,
+        )
+        return self.adopt(row, side)
+
+    def adopt(self, row: int | None, side: Side) -> Live:
+        """Take a session whose row is written, or that needs none because the flip is done."""
+        live = Live(self, row, side)
+        self._live.add(live)
+        return live
+
+    def forget(self, live: Live) -> None:
+        """Take a session out; its row goes in the background, tried until the store takes it."""
+        self._live.discard(live)
+        if live.row is not None:
+            closing = defer.ensureDeferred(self._close_row(live.row))
+            self._closing.add(closing)
+            closing.addBoth(lambda _: self._closing.discard(closing))
+
+    async def withdraw(self, live: Live) -> None:
+        """Take a session out that no client got, and wait until its row is gone."""
+        self._live.discard(live)
+        if live.row is not None:
+            await self._close_row(live.row)
+
+    async def _close_row(self, row: int) -> None:
+        while True:
+            try:
+                await self._database.run(
+                    "close session", lambda conn: sessions.close_session(conn, row), durable=False
+                )
+            except StoreUnavailable as error:
+                self._log.error("a session's row stays until the store answers", why=str(error))
+                await _pause(self._reactor, CLOSE_RETRY_SECONDS)
+            else:
+                return
+
+    async def poll(self) -> None:
+        """Ask what cutovers want of our sessions, and do it."""
+        rows = {live.row: live for live in self._live if live.row is not None}
+        if not rows:
+            return
+        try:
+            wanted = await self._database.read(
+                "sessions wanted", lambda conn: sessions.wanted_for_node(conn, self.node())
+            )
+            changed: dict[int, bool] = {}
+            for ask in wanted:
+                live = rows.get(ask.session_id)
+                if live is None:
+                    continue
+                if ask.drain:
+                    live.stop()
+                quiet = live.is_quiet(self._quiet_seconds)
+                if quiet != live.resting_told:
+                    changed[ask.session_id] = live.resting_told = quiet
+            if changed:
+                await self._database.run(
+                    "sessions rest", lambda conn: sessions.set_resting(conn, changed), durable=False
+                )
+        except StoreUnavailable as error:
+            self._log.error("cannot ask for drains", why=str(error))
+
+    def stop_all(self) -> None:
+        """End every session at its next boundary, for a process that stops."""
+        for live in list(self._live):
+            live.stop()
+
+    def stop_source_sessions(self) -> None:
+        """End the sessions at the source: this node's lease can no longer be counted on."""
+        for live in [live for live in self._live if live.side is Side.SOURCE]:
+            live.stop()
+
+
+def _pause(reactor: Any, seconds: float) -> defer.Deferred[None]:
+    return task.deferLater(reactor, seconds, lambda: None)

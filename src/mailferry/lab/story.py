@@ -1,0 +1,350 @@
+"""The main job told as a story, every sentence of it checked (contract, section 1: `make demo`).
+
+Two users log in with their old passwords, are served by the old host, their mail is copied, and
+their next login is served by the new host with every message there and no POP3 message new. The
+service runs as real processes, the two hosts in a process of their own; nothing here looks into the
+product except through its command line.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mailferry.lab.mail_programs import ImapVisit, LoginRefused, Pop3Program, visit_imap
+from mailferry.lab.mailstore import Trait, differences
+from mailferry.lab.narration import ClaimBroken, Narrator
+from mailferry.lab.quirks import quirks_named, quirks_of_provider
+from mailferry.lab.rehearsed_service import RehearsedService, ServiceBroke, TargetAccess
+from mailferry.lab.running_lab import HostHandle, LabBroke, LabPlan, LabUser, RunningLab
+from mailferry.lab.sabotage import SABOTAGES, Scene
+
+DOMAIN = "example.test"
+PASSWORDS = ('Old "pass" 2019', "li\\old:secret")
+MOVE_SECONDS = 120.0
+LATE_SECONDS = 45.0
+LOOK_SECONDS = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is rehearsed: a provider's or single quirks, how much mail, and what is broken on purpose."""
+
+    folder: Path
+    provider: str = "generic"
+    quirks: tuple[str, ...] = ()
+    sabotage: str | None = None
+    messages: int = 400
+
+
+def rehearse(terms: Terms, say: Callable[[str], None], stay: Callable[[], None] | None = None) -> int:
+    """Tell the story; return 0 when every claim held, else 1.
+
+    With `stay` the service is left open at the end until `stay` returns. Raises UnknownQuirk or KeyError
+    for a provider, quirk or sabotage that does not exist, before anything is started.
+    """
+    quirks = sorted(quirks_of_provider(terms.provider) | quirks_named(terms.quirks))
+    if terms.sabotage is not None and terms.sabotage not in SABOTAGES:
+        raise KeyError(terms.sabotage)
+    narrator = Narrator(say)
+    with ExitStack() as stack:
+        try:
+            story = _begin(terms, quirks, narrator, stack)
+            story.old_password()
+            story.copy()
+            story.sabotage()
+            story.compare()
+            story.second_login()
+            story.late_mail()
+        except ClaimBroken as broken:
+            say(f"\nThe story ends here: {broken}. This must not happen.")
+            return 1
+        except (LoginRefused, ServiceBroke, LabBroke, OSError) as error:
+            say(f"\nThe story cannot go on: {error}")
+            return 1
+        say(f"\nAll {narrator.held} claims were checked and hold.")
+        if stay is not None:
+            story.leave_open()
+            stay()
+    return 0
+
+
+def _begin(terms: Terms, quirks: list[str], narrator: Narrator, stack: ExitStack) -> _Story:
+    narrator.act(
+        "An old mail host full of mail, a new one that is empty, and mailferry where the users log in"
+    )
+    users = (
+        LabUser(f"wang@{DOMAIN}", PASSWORDS[0], terms.messages),
+        LabUser(f"li@{DOMAIN}", PASSWORDS[1], max(10, terms.messages // 4)),
+    )
+    passwd_file = terms.folder / "users"
+    passwd_file.write_text("".join(f"{user.address}:\n" for user in users))
+    lab = stack.enter_context(
+        RunningLab(LabPlan(str(terms.folder), users, str(passwd_file), quirks=tuple(quirks)))
+    )
+    new = lab.new.ports
+    service = RehearsedService(
+        terms.folder,
+        TargetAccess(
+            imap=f"imap://127.0.0.1:{new['imap']}?tls=none",
+            pop3=f"pop3://127.0.0.1:{new['pop3']}?tls=none",
+            master_user=lab.plan.master_user,
+            master_password=lab.plan.master_password,
+        ),
+        lab.certificate,
+        lab.key,
+        passwd_file,
+    )
+    old = lab.old.ports
+    service.run(
+        "domain", "add", DOMAIN,
+        "--source", f"imaps://localhost:{old['imaps']}?ca={lab.authority}",
+        "--source-pop3", f"pop3s://localhost:{old['pop3s']}?ca={lab.authority}",
+        "--provider", terms.provider,
+    )  # fmt: skip
+    stack.callback(service.stop)
+    service.start()
+    for user in users:
+        narrator.tell(f"{user.address}: {user.messages} messages at the old host")
+    if quirks:
+        narrator.tell(f"the old host's oddities: {', '.join(quirks)}")
+    return _Story(terms, narrator, lab, service)
+
+
+class _Story:
+    """The acts; each uses what the ones before it found."""
+
+    def __init__(self, terms: Terms, narrator: Narrator, lab: RunningLab, service: RehearsedService) -> None:
+        self._terms = terms
+        self._narrator = narrator
+        self._lab = lab
+        self._service = service
+        self._wang, self._li = lab.plan.users
+        self._trust = ssl.create_default_context(cafile=str(lab.authority))
+        self._program = Pop3Program(self._wang.address, self._wang.password)
+        self._first_visit: ImapVisit | None = None
+        self._at_new: Counter[Trait] = Counter()
+        self._marks = 900_000
+
+    # the acts
+
+    def old_password(self) -> None:
+        """First logins, by POP3 and by IMAP, with the old passwords."""
+        tell = self._narrator
+        tell.act("Two users log in with their OLD passwords")
+        tell.claim("a wrong password is refused as wrong", *self._wrong_password())
+        mark = self._mark()
+        self._program.visit(self._service.ports["pop3"], self._trust, mark)
+        uidls = self._lab.old.uidls(self._wang.address)
+        self._mail_arrives()
+        self._served_by(self._lab.old, mark, f"{self._wang.address} (POP3)")
+        tell.claim(
+            f"all {len(uidls)} messages of the maildrop were downloaded under the old host's own UIDLs",
+            sorted(self._program.listed) == sorted(uidls),
+            "the list differs from the old host's",
+        )
+        mark = self._mark()
+        self._first_visit = self._read(self._li, mark)
+        self._served_by(self._lab.old, mark, f"{self._li.address} (IMAP)")
+        tell.claim(
+            f"{self._first_visit.mail.total()} messages were read in {len(self._first_visit.uidvalidity)} mailboxes,"
+            " as the old host has them",
+            *_equal(self._lab.old.fingerprint(self._li.address), self._first_visit.mail),
+        )
+
+    def copy(self) -> None:
+        """The copy, up to the move of both accounts."""
+        tell = self._narrator
+        tell.act("Behind the scenes both accounts are copied")
+        tell.tell(f"meanwhile {self._wang.address} was sent two messages, one reached each host")
+        for user in (self._wang, self._li):
+            shown = self._await_done(user.address)
+            tell.claim(
+                f"{user.address} is done: {shown['messages']['copied']} messages copied, none skipped",
+                shown["messages"]["remaining"] == 0 and shown["messages"]["skipped"] == 0,
+                str(shown["messages"]),
+            )
+
+    def sabotage(self) -> None:
+        """Whatever was asked to be broken."""
+        if self._terms.sabotage is None:
+            return
+        scene = Scene(
+            self._wang.address, self._lab.new, Path(self._lab.plan.passwd_file), self._service.database
+        )
+        self._narrator.act(f"Sabotage: {self._terms.sabotage}")
+        self._narrator.tell(SABOTAGES[self._terms.sabotage](scene))
+
+    def compare(self) -> None:
+        """Both hosts' mail side by side, and the password at the new host."""
+        tell = self._narrator
+        tell.act("What the new host has now")
+        for user in (self._wang, self._li):
+            expected = self._lab.old.fingerprint(user.address)
+            if user is self._wang:
+                expected += self._at_new
+            actual = self._lab.new.fingerprint(user.address)
+            tell.claim(
+                f"{user.address}: {actual.total()} messages with the same bytes, mailboxes, flags, keywords and dates,"
+                " none missing, none twice",
+                *_equal(expected, actual),
+            )
+        for user in (self._wang, self._li):
+            refused = self._login_directly(user)
+            tell.claim(f"the old password of {user.address} opens the new host itself", not refused, refused)
+
+    def second_login(self) -> None:
+        """The next logins."""
+        tell = self._narrator
+        tell.act("The users' next logins, nothing changed in their mail programs")
+        before = list(self._program.listed)
+        mark = self._mark()
+        fresh = self._program.visit(self._service.ports["pop3"], self._trust, mark)
+        self._served_by(self._lab.new, mark, f"{self._wang.address} (POP3)")
+        kept = [uidl for uidl in self._program.listed if uidl in set(before)]
+        tell.claim(
+            f"all {len(before)} UIDLs are unchanged and in the same order: no message is downloaded again",
+            kept == before,
+            [f"gone or moved: {uidl}" for uidl in before if uidl not in set(kept)] or "their order changed",
+        )
+        tell.claim(
+            "the two messages that arrived meanwhile are new, and nothing else is",
+            len(fresh) == 2,
+            f"{len(fresh)} were downloaded",
+        )
+        assert self._first_visit is not None
+        for user in (self._wang, self._li):
+            mark = self._mark()
+            visit = self._read(user, mark)
+            self._served_by(self._lab.new, mark, f"{user.address} (IMAP)")
+            tell.claim(
+                f"{user.address} reads {visit.mail.total()} messages, all that the new host has",
+                *_equal(self._lab.new.fingerprint(user.address), visit.mail),
+            )
+        tell.claim(
+            f"{self._li.address} finds the same mailboxes subscribed",
+            visit.subscribed >= self._first_visit.subscribed,
+            f"missing: {sorted(self._first_visit.subscribed - visit.subscribed)}",
+        )
+        same = [n for n, v in visit.uidvalidity.items() if self._first_visit.uidvalidity.get(n) == v]
+        tell.claim(
+            "every mailbox has another UIDVALIDITY, so that no cache shows a wrong message", not same, same
+        )
+
+    def late_mail(self) -> None:
+        """Mail that still reaches the old host."""
+        tell = self._narrator
+        tell.act("A message still reaches the old host, days after the move")
+        digest = self._lab.old.deliver(self._li.address, _letter("late, through the old host"))
+        self._read(self._li, self._mark())
+        held = _within(
+            LATE_SECONDS,
+            lambda: sum(t.sha256 == digest for t in self._lab.new.fingerprint(self._li.address)) == 1,
+        )
+        tell.claim("after the next login it lies on the new host, once", held, self._service.last_words())
+
+    def leave_open(self) -> None:
+        """Tell how to go on by hand."""
+        ports = self._service.ports
+        say = self._narrator.tell
+        self._narrator.act("The service stays open; try it with a mail program, end it with Ctrl-C")
+        say(f"IMAP localhost:{ports['imap']} (STARTTLS) or {ports['imaps']} (TLS)")
+        say(f"POP3 localhost:{ports['pop3']} (STLS) or {ports['pop3s']} (TLS)")
+        say(f"certificate authority: {self._lab.authority}")
+        for user in (self._wang, self._li):
+            say(f"{user.address}  password: {user.password}")
+        say(
+            f"user page http://localhost:{ports['web']}/  metrics http://localhost:{ports['metrics']}/metrics"
+        )
+        say(f"mailferry --config {self._service.config} account list")
+
+    # what the acts are made of
+
+    def _mail_arrives(self) -> None:
+        """Send a message through each host, before the copy can be complete."""
+        address = self._wang.address
+        self._lab.old.deliver(address, _letter("through the old host, during the copy"))
+        arrived = self._lab.new.deliver(address, _letter("through the new host, during the copy"))
+        found = self._lab.new.fingerprint(address)
+        self._at_new = Counter({trait: n for trait, n in found.items() if trait.sha256 == arrived})
+
+    def _mark(self) -> str:
+        self._marks += 1
+        return str(self._marks)
+
+    def _read(self, user: LabUser, mark: str) -> ImapVisit:
+        return visit_imap(self._service.ports["imap"], self._trust, user.address, user.password, mark)
+
+    def _served_by(self, host: HostHandle, mark: str, who: str) -> None:
+        other = self._lab.new if host is self._lab.old else self._lab.old
+        name = "old" if host is self._lab.old else "new"
+        self._narrator.claim(
+            f"{who} is served by the {name} host",
+            host.served(mark) and not other.served(mark),
+            "the session went to the other host"
+            if other.served(mark)
+            else "the session reached neither host",
+        )
+
+    def _wrong_password(self) -> tuple[bool, str]:
+        try:
+            Pop3Program(self._wang.address, "not the password").visit(
+                self._service.ports["pop3"], self._trust, self._mark()
+            )
+        except LoginRefused as refused:
+            return "[AUTH]" in str(refused), f"the answer was: {refused}"
+        return False, "it was let in"
+
+    def _login_directly(self, user: LabUser) -> str:
+        try:
+            visit_imap(self._lab.new.ports["imap"], self._trust, user.address, user.password, self._mark())
+        except LoginRefused as refused:
+            return str(refused)
+        return ""
+
+    def _await_done(self, address: str) -> dict[str, Any]:
+        told = ""
+        shown: dict[str, Any] = {}
+        deadline = time.monotonic() + MOVE_SECONDS
+        while time.monotonic() < deadline:
+            shown = self._service.show(address)
+            if shown["state"] == "done":
+                return shown
+            line = f"{address}: {shown['state']}, {shown['messages']['copied']} of {shown['messages']['total']} messages"
+            if line != told:
+                self._narrator.tell(line)
+                told = line
+            if shown["state"] == "failed":
+                break
+            time.sleep(LOOK_SECONDS)
+        run = shown.get("last_run") or {}
+        why = [f"state {shown.get('state')}, phase {shown.get('phase')}, cause {run.get('cause')}"]
+        self._narrator.claim(f"{address} is moved", False, why + self._service.last_words().splitlines())
+        raise AssertionError("unreachable: the claim above does not hold")
+
+
+def _equal(expected: Counter[Trait], actual: Counter[Trait]) -> tuple[bool, list[str]]:
+    found = differences(expected, actual)
+    return not found, found
+
+
+def _within(seconds: float, condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(LOOK_SECONDS)
+    return False
+
+
+def _letter(subject: str) -> bytes:
+    return (
+        f"From: friend@elsewhere.test\r\nTo: you@{DOMAIN}\r\nSubject: {subject}\r\n"
+        f"Message-ID: <{time.time_ns()}@elsewhere.test>\r\n\r\nHello!\r\n"
+    ).encode()

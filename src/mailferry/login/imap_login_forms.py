@@ -1,0 +1,101 @@
+"""The forms in which credentials go to an IMAP server, in the order in which they are tried.
+
+Each form is a list of segments; a continuation is waited for between two of them. This file and
+`pop3_backend` are the only places that put a password on the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from mailferry.login.names import safe_name, safe_password
+from mailferry.model.access import Credentials
+from mailferry.model.profile import Profile
+from mailferry.wire.imap_commands import Literal, Piece, quoted, segments
+from mailferry.wire.sasl import encode_plain
+
+
+class NoForm(ValueError):
+    """Credentials cannot be sent here; `code` is a response code's name or None."""
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class LoginForm:
+    """One way to log in: the command's text before the credentials are known to be wanted."""
+
+    mechanism: str
+    pieces: tuple[Piece, ...] = field(repr=False)
+    response: bytes | None = field(default=None, repr=False)
+    """SASL response that goes behind a continuation, where no initial response is taken."""
+
+    def segments(self, tag: bytes, offered: frozenset[bytes]) -> list[bytes]:
+        """Return what is sent under `tag`, one item for each continuation and one more."""
+        done = segments(
+            tag,
+            self.pieces,
+            literal_plus=b"LITERAL+" in offered,
+            literal_minus=b"LITERAL-" in offered,
+        )
+        return done if self.response is None else [*done, self.response + b"\r\n"]
+
+
+def login_forms(
+    credentials: Credentials, profile: Profile, capabilities: Iterable[bytes], *, secure: bool
+) -> list[LoginForm]:
+    """Return the forms to try; raises `NoForm` when there is none."""
+    check_credentials(credentials)
+    offered = frozenset(word.upper() for word in capabilities)
+    disabled = b"LOGINDISABLED" in offered
+    if disabled and not secure:
+        raise NoForm("the server takes no login without TLS", "PRIVACYREQUIRED")
+    order = list(profile.auth_order)
+    if not credentials.password.reveal().isascii() and "PLAIN" in order:
+        order.sort(key=lambda mechanism: mechanism != "PLAIN")
+    forms: list[LoginForm] = []
+    for mechanism in order:
+        if mechanism == "PLAIN" and b"AUTH=PLAIN" in offered:
+            forms.append(_plain(credentials, initial=b"SASL-IR" in offered))
+        elif mechanism == "LOGIN" and not disabled and not credentials.authzid:
+            forms.append(_login(credentials, profile))
+    if forms:
+        return forms
+    if disabled:
+        raise NoForm("the server takes no passwords: LOGINDISABLED inside TLS", "LOGINDISABLED")
+    if credentials.authzid:
+        raise NoForm("acting as another user needs SASL PLAIN, which the server does not offer")
+    raise NoForm("the server offers no mechanism that takes a password")
+
+
+def check_credentials(credentials: Credentials) -> None:
+    """Raise `NoForm` for names and passwords that could end a line or a field."""
+    if not safe_name(credentials.authcid) or (credentials.authzid and not safe_name(credentials.authzid)):
+        raise NoForm("a control character in a name")
+    if not safe_password(credentials.password.reveal()):
+        raise NoForm("a password that no login form can carry")
+
+
+def _plain(credentials: Credentials, *, initial: bool) -> LoginForm:
+    response = encode_plain(
+        credentials.authzid.encode("utf-8"), credentials.authcid.encode("utf-8"), credentials.password
+    )
+    if initial:
+        return LoginForm("PLAIN", (b"AUTHENTICATE", b"PLAIN", response))
+    return LoginForm("PLAIN", (b"AUTHENTICATE", b"PLAIN"), response)
+
+
+def _login(credentials: Credentials, profile: Profile) -> LoginForm:
+    strings = (credentials.authcid.encode("utf-8"), credentials.password.reveal())
+    return LoginForm("LOGIN", (b"LOGIN", *(_string(octets, profile) for octets in strings)))
+
+
+def _string(octets: bytes, profile: Profile) -> Piece:
+    # Quoted wherever it can be: Tencent answers BAD to literals. 8-bit has no place in a quoted
+    # string by RFC 3501, yet servers without literals take it there.
+    if octets.isascii() or not profile.login_literals:
+        return quoted(octets)
+    return Literal(octets)

@@ -1,0 +1,192 @@
+"""The carrier: one interface over plain and TLS byte streams, for dialogues, clients and the relay.
+
+Nothing above this room knows what carries the octets. A carrier has one *user* at a time: a login
+dialogue first, then a relay or a client of ours. Octets that arrive while nobody is attached, or
+while reading is paused, are held (no more than one read's worth) and handed to the next user.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+from twisted.internet.defer import Deferred
+
+from mailferry.model.access import Server
+
+
+class Ending(StrEnum):
+    """How a stream came to its end."""
+
+    FINISHED = "finished"  # the peer closed in order
+    CLOSED = "closed"  # we closed, or aborted
+    LOST = "lost"  # reset, or the network gave up
+    TLS = "tls"  # the TLS layer failed
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedReason:
+    """Why a carrier carries nothing any more; `text` is for the log."""
+
+    ending: Ending
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFacts:
+    """What a finished handshake agreed on.
+
+    `verified` says that we checked who the peer is: certificate chain and name, or a pin. On a
+    connection that a client opened to us it is False, because we ask for no client certificates.
+    """
+
+    version: str
+    cipher: str
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One end of a TCP connection, the host in digits."""
+
+    host: str
+    port: int
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the host is this machine (127.0.0.0/8, ::1, and the former inside IPv6)."""
+        try:
+            address = ipaddress.ip_address(self.host.partition("%")[0])
+        except ValueError:
+            return False
+        mapped = getattr(address, "ipv4_mapped", None)
+        return bool((mapped or address).is_loopback)
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class HandshakeFailed(Exception):
+    """A client that connected to us did not complete TLS; the text says what OpenSSL found."""
+
+
+class CarrierUser(Protocol):
+    """Who is told what a carrier receives. Calls come from the reactor, never two at a time.
+
+    A user that also has a method `finished()` (see HalfCloseUser) is told separately when the peer
+    will send no more; for the others that is the end of the stream.
+    """
+
+    def received(self, data: bytes) -> None:
+        """Take octets that the peer sent."""
+        ...
+
+    def pressure(self, full: bool) -> None:
+        """Learn that more is waiting to be sent than should (True), or that it has gone out (False)."""
+        ...
+
+    def closed(self, reason: ClosedReason) -> None:
+        """Learn, once, that the carrier is closed on both ways; nothing follows."""
+        ...
+
+
+@runtime_checkable
+class HalfCloseUser(Protocol):
+    """A CarrierUser that goes on sending after the peer has finished."""
+
+    def finished(self) -> None:
+        """Learn that the peer will send no more, but may still read."""
+        ...
+
+
+class Carrier(Protocol):
+    """A byte stream to one peer.
+
+    After `close()` or `abort()` the user receives nothing but `closed`. `write` on a closed
+    carrier is dropped without a word. `write` during a TLS handshake is an error of the caller.
+    """
+
+    @property
+    def peer(self) -> Address:
+        """The other end."""
+        ...
+
+    @property
+    def host(self) -> Address:
+        """Our end."""
+        ...
+
+    @property
+    def secure(self) -> TlsFacts | None:
+        """What TLS agreed on, None while the stream is plain."""
+        ...
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the peer is this machine."""
+        ...
+
+    @property
+    def confidential(self) -> bool:
+        """Whether nobody between can read or forge: TLS with a verified peer, or loopback."""
+        ...
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be sent any more: it ended, or `close()` or `abort()` was called."""
+        ...
+
+    def attach(self, user: CarrierUser) -> None:
+        """Make `user` the one who is told; held octets, pressure and an end are told at once."""
+        ...
+
+    def detach(self) -> None:
+        """Leave the carrier without a user; what arrives is held for the next one."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send octets, buffering what the network does not take now."""
+        ...
+
+    def pause(self) -> None:
+        """Stop handing on octets; the peer is slowed down."""
+        ...
+
+    def resume(self) -> None:
+        """Go on handing on octets."""
+        ...
+
+    def start_tls_client(self, server: Server) -> Deferred[None]:
+        """Become the client side of TLS and verify the peer on the terms of `server`.
+
+        Octets that the peer sent before and nobody took break the upgrade. Fails with
+        `Unavailable(TLS_ERROR)`, or PROTOCOL_ERROR for such octets; the carrier is closed then.
+        """
+        ...
+
+    def start_tls_server(self) -> Deferred[None]:
+        """Become the server side of TLS, after what was written before.
+
+        Fails with HandshakeFailed; the carrier is closed then.
+        """
+        ...
+
+    def finish(self) -> None:
+        """Send what waits, then tell the peer that nothing follows; reading goes on.
+
+        On TLS, where nearly all peers take that for the end of the connection, it is `close()`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Send what waits, then close; the peer gets 30 s to take it."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once; what waits is dropped and the peer sees a reset."""
+        ...

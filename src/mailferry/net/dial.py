@@ -1,0 +1,198 @@
+"""From a host name to one TCP connection: resolve once, then try its addresses (RFC 8305, in short).
+
+The next address is tried when one fails, or 300 ms after the last try began; the first to answer
+wins and the others are dropped, so that a dead IPv6 route costs nobody 30 seconds.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+
+from twisted.internet import error as tcp_error
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IConnector,
+    IDelayedCall,
+    IHostResolution,
+    IResolutionReceiver,
+)
+from twisted.internet.protocol import ClientFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mailferry.net.net_reactor import NetReactor
+from mailferry.net.tls_client import wire_name
+from mailferry.net.twisted_carrier import TwistedCarrier
+
+STAGGER_SECONDS = 0.3
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class CannotDial(Exception):
+    """No connection; the text says why, for an administrator, without naming the host."""
+
+
+@implementer(IResolutionReceiver)
+class _Resolution:
+    """Collects the addresses of one name."""
+
+    def __init__(self) -> None:
+        self.found: list[IpAddress] = []
+        self.done: Deferred[list[IpAddress]] = Deferred()
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:  # noqa: N802, N803
+        """Nothing to keep: Twisted's thread pool cannot be asked to stop."""
+
+    def addressResolved(self, address: IAddress) -> None:  # noqa: N802
+        """Keep one address."""
+        found = ipaddress.ip_address(getattr(address, "host", "").partition("%")[0])
+        if found not in self.found:
+            self.found.append(found)
+
+    def resolutionComplete(self) -> None:  # noqa: N802
+        """Hand over what came."""
+        if not self.done.called:
+            self.done.callback(self.found)
+
+
+async def resolve(reactor: NetReactor, host: str) -> list[IpAddress]:
+    """Return the addresses of `host`, in the resolver's order; raises CannotDial when there is none."""
+    try:
+        return [ipaddress.ip_address(host.partition("%")[0])]
+    except ValueError:
+        pass
+    try:
+        name = wire_name(host)
+    except UnicodeError as error:
+        raise CannotDial(f"{host!r} is no host name") from error
+    resolution = _Resolution()
+    try:
+        reactor.nameResolver.resolveHostName(resolution, name, transportSemantics="TCP")
+        found = await resolution.done
+    except tcp_error.DNSLookupError:
+        found = []
+    if not found:
+        raise CannotDial("the host name does not resolve (DNS)")
+    return found
+
+
+class _Attempt(ClientFactory):
+    """One try at one address."""
+
+    noisy = False
+
+    def __init__(self, race: Race) -> None:
+        self._race = race
+        self.connector: IConnector | None = None
+
+    def buildProtocol(self, addr: IAddress | None) -> TwistedCarrier:  # noqa: ARG002, N802
+        """Return the carrier for the connection that now exists."""
+        return self._race.new_carrier(lambda carrier: self._race.won(self, carrier))
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:  # noqa: ARG002, N802
+        """Try the next address."""
+        self._race.lost(self, reason)
+
+
+class Race:
+    """Tries at several addresses of one host, of which one wins.
+
+    `new_carrier` makes the carrier of a connection and gets the callable that the carrier calls
+    when it is connected. `source_for` names the local address to dial from, or None.
+    """
+
+    def __init__(
+        self,
+        reactor: NetReactor,
+        addresses: Sequence[IpAddress],
+        port: int,
+        *,
+        new_carrier: Callable[[Callable[[TwistedCarrier], None]], TwistedCarrier],
+        source_for: Callable[[IpAddress], str | None],
+        timeout: float,
+    ) -> None:
+        self.new_carrier = new_carrier
+        self._reactor = reactor
+        self._waiting = list(addresses)
+        self._port = port
+        self._source_for = source_for
+        self._timeout = timeout
+        self._running: list[_Attempt] = []
+        self._faults: list[str] = []
+        self._stagger: IDelayedCall | None = None
+        self._done: Deferred[TwistedCarrier] = Deferred(lambda _cancelled: self._drop_all())
+
+    def run(self) -> Deferred[TwistedCarrier]:
+        """Begin; the Deferred fails with CannotDial, and cancelling it drops all tries."""
+        self._next()
+        return self._done
+
+    def won(self, attempt: _Attempt, carrier: TwistedCarrier) -> None:
+        """Take the first connection; a second one at the same moment is dropped."""
+        if attempt in self._running:
+            self._running.remove(attempt)
+        if self._done.called:
+            carrier.abort()
+            return
+        self._drop_all()
+        self._done.callback(carrier)
+
+    def lost(self, attempt: _Attempt, reason: Failure) -> None:
+        """Go on with the next address, or give up when it was the last."""
+        if attempt not in self._running:
+            return
+        self._running.remove(attempt)
+        fault = describe(reason.value)
+        if fault not in self._faults:
+            self._faults.append(fault)
+        if self._waiting:
+            self._next()
+        elif not self._running and not self._done.called:
+            self._done.errback(CannotDial("; ".join(self._faults)))
+
+    def _next(self) -> None:
+        self._cancel_stagger()
+        address = self._waiting.pop(0)
+        attempt = _Attempt(self)
+        self._running.append(attempt)
+        source = self._source_for(address)
+        attempt.connector = self._reactor.connectTCP(
+            str(address), self._port, attempt, self._timeout, None if source is None else (source, 0)
+        )
+        if self._waiting and self._stagger is None:
+            self._stagger = self._reactor.callLater(STAGGER_SECONDS, self._staggered)
+
+    def _staggered(self) -> None:
+        self._stagger = None
+        self._next()
+
+    def _cancel_stagger(self) -> None:
+        if self._stagger is not None and self._stagger.active():
+            self._stagger.cancel()
+        self._stagger = None
+
+    def _drop_all(self) -> None:
+        self._cancel_stagger()
+        self._waiting.clear()
+        running, self._running = self._running, []
+        for attempt in running:
+            if attempt.connector is not None:
+                attempt.connector.stopConnecting()
+
+
+def describe(error: BaseException | None) -> str:
+    """Return a few words for a failed try."""
+    match error:
+        case tcp_error.ConnectionRefusedError():
+            return "connection refused"
+        case tcp_error.TCPTimedOutError() | tcp_error.TimeoutError():
+            return "no answer"
+        case tcp_error.ConnectBindError():
+            return f"cannot dial from our own address: {error}"
+        case tcp_error.ConnectError():
+            return str(error.osError or error) if error.osError else str(error).rstrip(".")
+        case _:
+            return f"{type(error).__name__}: {error}"

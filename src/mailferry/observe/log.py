@@ -1,0 +1,160 @@
+"""The program's log: one event, one line, as text or JSON, on standard output.
+
+Every line carries the time (UTC), the role, the level, the event and, where it belongs to one, the
+session id. Values are escaped to one line, mail addresses are shaded wherever they stand, and
+octets are never written. Twisted, SQLAlchemy, uvicorn and warnings go through the same pipe.
+
+    log = get_log("gate")
+    log.info("login", session=sid, account=shown_address(address), verdict="accepted")
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import secrets
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Literal, TextIO, cast
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+from twisted.logger import STDLibLogObserver, globalLogBeginner
+
+from mailferry.observe.one_line import AddressShade, one_line
+
+Log = FilteringBoundLogger
+LogFormat = Literal["text", "json"]
+
+_KEY_OCTETS = 32
+_shade = AddressShade(secrets.token_bytes(_KEY_OCTETS))  # until a start-up gives the lasting key
+_twisted_began = False
+
+_FIRST = ("timestamp", "level", "role", "logger", "event", "session")
+
+
+def session_id() -> str:
+    """Return a fresh id for one client session: 10 letters and digits that nobody can foresee."""
+    return base64.b32encode(secrets.token_bytes(7)).decode("ascii")[:10].lower()
+
+
+def shown_address(address: str) -> str:
+    """Return `address` as logs may show it: two letters and a keyed hash."""
+    return _shade.shown(address)
+
+
+def get_log(name: str) -> Log:
+    """Return the logger of one part of the program; `.bind(session=...)` puts an id on each line."""
+    return cast("Log", structlog.stdlib.get_logger(name))
+
+
+def configure_log(
+    log_format: LogFormat = "text",
+    level: str = "info",
+    *,
+    role: str = "",
+    address_key: bytes | None = None,
+    stream: TextIO | None = None,
+) -> None:
+    """Send all logging of this process to `stream` (standard output) in `log_format`.
+
+    `address_key` is the lasting key of the hashes that stand for addresses; without one they hold
+    for this process only. Called once after each fork; calling it again replaces the settings.
+    """
+    global _shade, _twisted_began  # noqa: PLW0603 - a process has one log
+    if address_key is not None:
+        _shade = AddressShade(address_key)
+    before: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _with_role(role),
+        structlog.processors.format_exc_info,
+        _tame,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *before,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream or sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *before],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(log_format)],
+        )
+    )
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        if not type(old).__module__.startswith("_pytest"):  # a test's own capture stays
+            root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    logging.captureWarnings(capture=True)
+    _quieten()
+    if not _twisted_began:
+        globalLogBeginner.beginLoggingTo([STDLibLogObserver(name="twisted")], redirectStandardIO=False)
+        _twisted_began = True
+
+
+def _quieten() -> None:
+    """Keep libraries from writing at debug level what passes through them (statements, parameters)."""
+    for name in ("sqlalchemy", "alembic", "uvicorn", "asyncio", "passlib", "httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.access").setLevel(logging.CRITICAL)  # its lines hold addresses in paths
+    logging.getLogger("twisted").setLevel(logging.WARNING)  # its information lines name ports and factories
+
+
+def _with_role(role: str) -> Processor:
+    def add(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        if role:
+            event["role"] = role
+        return event
+
+    return add
+
+
+def _tame(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for key, value in event.items():
+        if not key.startswith("_"):
+            event[key] = _tamed(value)
+    return event
+
+
+def _tamed(value: object) -> object:
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"({len(value)} octets)"  # wire octets may hold a password
+    if isinstance(value, Mapping):
+        return {one_line(str(key)): _tamed(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_tamed(inner) for inner in value]
+    return one_line(_shade.over(str(value)))
+
+
+def _renderer(log_format: LogFormat) -> Processor:
+    if log_format == "json":
+        return structlog.processors.JSONRenderer(ensure_ascii=False, sort_keys=False)
+    return _as_text
+
+
+def _as_text(_logger: WrappedLogger, _method: str, event: MutableMapping[str, Any]) -> str:
+    """Return `time level role logger event key=value ...`, the session id first among the keys."""
+    head = [str(event[key]) for key in _FIRST[:-1] if event.get(key)]
+    keys = [key for key in ("session",) if key in event]
+    keys += [key for key in event if key not in _FIRST]
+    return " ".join(head + [f"{key}={_quoted(event[key])}" for key in keys])
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    if text and not any(character in text for character in ' "='):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

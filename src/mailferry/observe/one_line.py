@@ -1,0 +1,62 @@
+"""Log text that cannot lie: control characters shown, addresses hidden.
+
+What a client or server sent may hold line ends, terminal escapes and characters that turn the
+direction of writing; a log reader must see that they were there and must not obey them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import unicodedata
+
+_HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_HEAD, _TAIL = 3000, 3000
+_ADDRESS = re.compile(r"[^\s@<>\"'(),;:=\[\]{}]{1,64}@(?:[\w-]{1,63}\.)*[\w-]{1,63}")
+_HASH_DIGITS = 10
+
+
+def one_line(text: str) -> str:
+    """Return `text` with control, format and unassigned characters escaped.
+
+    Of more than 6,000 characters the middle is left out: a traceback says most at its end.
+    """
+    if len(text) > _HEAD + _TAIL:
+        text = f"{text[:_HEAD]} ... {len(text) - _HEAD - _TAIL} characters ... {text[-_TAIL:]}"
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    if unicodedata.category(character) not in _HIDDEN_CATEGORIES:
+        return character
+    return character.encode("unicode_escape").decode("ascii")
+
+
+class AddressShade:
+    """Shows an address as its first two letters and a keyed hash.
+
+    Two lines about one account carry the same text; without the key nobody can test a guess.
+    """
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def __repr__(self) -> str:
+        return "AddressShade(***)"
+
+    def shown(self, address: str) -> str:
+        """Return for example `zh~1f0c9ab2d4` for zhang@example.com."""
+        name = address.strip().casefold()
+        octets = name.encode("utf-8", "surrogatepass")
+        digest = hmac.new(self._key, octets, hashlib.sha256).hexdigest()
+        local = name.partition("@")[0]
+        return f"{one_line(local[:2])}~{digest[:_HASH_DIGITS]}"
+
+    def over(self, text: str) -> str:
+        """Return `text` with every mail address in it shaded, such as a server puts into its replies."""
+        return _ADDRESS.sub(lambda found: self.shown(found[0]), text) if "@" in text else text

@@ -1,0 +1,325 @@
+"""The password keeper: what happens to a password that the source accepted (design A4.1 to A4.5).
+
+It is remembered (verifier, sealed), set at the target under the rules of `plan/password_verdicts`,
+and counts there once a login at the target succeeded with it. Only a confidential witness permits
+setting it. Work on one account takes turns inside a process; between processes the password epoch
+and the hash that is expected at the target are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock
+
+from mailferry.model.access import Secret
+from mailferry.model.account import BEFORE_FLIP, Phase
+from mailferry.model.causes import Cause, RemoteFailure
+from mailferry.model.clock import Clock
+from mailferry.model.witness import Witness
+from mailferry.observe.log import get_log, shown_address
+from mailferry.observe.system_clock import SystemClock
+from mailferry.passwords import schemes
+from mailferry.passwords.backend import PasswordBackend
+from mailferry.passwords.sealing import KeyDestroyed, KeyRing, Purpose
+from mailferry.passwords.setting import ChangedAtTarget, Held, Outrun, Setter
+from mailferry.passwords.trust import IN_PLACE, Prove, Trust, failed, refused
+from mailferry.passwords.vault import Remembered, Vault
+from mailferry.passwords.work_threads import WorkThreads
+from mailferry.plan.password_verdicts import (
+    Holds,
+    Let,
+    PasswordFacts,
+    PasswordVerdict,
+    Push,
+    Said,
+    judge,
+)
+from mailferry.store import accounts, domains
+from mailferry.store.accounts import Account
+from mailferry.store.database import Database
+from mailferry.store.domains import Domain
+from mailferry.store.faults import Conflict, StoreUnavailable
+
+_log = get_log("passwords")
+
+
+class PasswordKeeper:
+    """One per process. `prove` logs in at the target; `stop` ends background work and threads."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        keyring: KeyRing,
+        backend: PasswordBackend,
+        scheme: str,
+        prove: Prove,
+        threads: WorkThreads,
+        push_from_plaintext: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        self._database = database
+        self._vault = Vault(database, keyring, threads)
+        self._threads = threads
+        self._setter = Setter(vault=self._vault, backend=backend, scheme=scheme, threads=threads, prove=prove)
+        self._push_from_plaintext = push_from_plaintext
+        self._clock = clock or SystemClock()
+        self._turns: dict[int, DeferredLock] = {}
+        self._background: set[Deferred[Any]] = set()
+
+    # --- asked by the gate
+
+    async def is_ours(self, account: Account, domain: Domain, password: Secret) -> bool:
+        """Whether the target may take this password because we set it there."""
+        remembered = await self._vault.read(account, domain)
+        if remembered.may_be_pushed and remembered.password == password:
+            return True
+        pushed = remembered.record.pushed_hash
+        if pushed is None:
+            return False
+        return bool(await self._threads.run(lambda: schemes.holds(pushed, password)))
+
+    async def accepted_at_source(
+        self,
+        account: Account,
+        domain: Domain,
+        password: Secret,
+        witness: Witness,
+        *,
+        seen_epoch: int | None = None,
+    ) -> None:
+        """Remember a password that the source just accepted, before the flip.
+
+        `seen_epoch` is the password epoch from before the source was asked: when another login
+        recorded one meanwhile, nobody knows which is newer, and this one is left for its next login.
+        """
+        async with self._turn(account):
+            before = await self._vault.read(account, domain)
+            try:
+                await self._remembered(
+                    account, domain, password, witness, before=before, seen_epoch=seen_epoch
+                )
+            except Conflict:
+                _log.info("another login was recorded first", account=shown_address(account.address))
+            except KeyDestroyed as error:
+                _log.warning("password not kept", account=shown_address(account.address), why=str(error))
+
+    async def refused_at_source(self, account: Account, domain: Domain, password: Secret) -> None:
+        """Take note that the source refused this password: one that was good once never counts again."""
+        async with self._turn(account):
+            before = await self._vault.read(account, domain)
+            if await self._vault.is_the_verified(before, password) or await self.is_ours(
+                account, domain, password
+            ):
+                await self._vault.remember_refused(account, password)
+
+    def push_soon(self, account_id: int) -> None:
+        """Set and prove the remembered password in the background; a failure is logged, not raised."""
+        self._in_background(lambda: self._push_later(account_id))
+
+    async def bring_to_target(
+        self,
+        account: Account,
+        domain: Domain,
+        password: Secret,
+        witness: Witness,
+        *,
+        seen_epoch: int | None = None,
+    ) -> Trust:
+        """Bring a password that the source accepted to the target now, under all rules of A4.
+
+        Raises Conflict when another login's password was recorded meanwhile: ask the servers again.
+        """
+        async with self._turn(account):
+            before = await self._vault.read(account, domain)
+            early = account.phase in BEFORE_FLIP
+            held = Held(Holds.NOTHING_PUSHED) if early else await self._setter.held(account, (before,))
+            before = await self._setter.settled(before, held)
+            verdict = await self._verdict(account, domain, password, witness, before=before, holds=held.holds)
+            if verdict.sets_target_wins:
+                await self._changed_at_target(account, password, before)
+            if verdict.let is Let.REFUSED:
+                return refused(verdict.why)
+            if verdict.let is Let.TEMPORARY:
+                return failed(Cause.TARGET_DOWN, verdict.why)
+            try:
+                remembered = await self._remembered(
+                    account, domain, password, witness, before=before, seen_epoch=seen_epoch
+                )
+            except KeyDestroyed as error:
+                return failed(Cause.INTERNAL, str(error))
+            try:
+                if verdict.push is Push.NO or not remembered.may_be_pushed or not self._setter.pushes:
+                    return await self._setter.prove(account, domain, remembered)
+                overwrite = early or account.phase is Phase.LOCAL
+                return await self._setter.bring(
+                    account, domain, remembered, overwrite=overwrite, before=(before,)
+                )
+            except ChangedAtTarget:
+                await self._changed_at_target(account, password, before)
+                return refused("changed_at_the_target")
+            except Outrun:
+                raise Conflict("a newer password was recorded meanwhile") from None
+
+    def accepted_at_target(self, account: Account, domain: Domain, password: Secret) -> None:
+        """Take note in the background that the target took this password: an unproved push is proved."""
+        self._in_background(lambda: self._proved_by_login(account, domain, password))
+
+    # --- asked by the copier
+
+    async def push_and_prove(self, account: Account, domain: Domain) -> Trust:
+        """Make sure that the remembered password works at the target; it is set again if it does not."""
+        async with self._turn(account):
+            remembered = await self._vault.read(account, domain)
+            if remembered.password is None:
+                return failed(Cause.INTERNAL, "no sealed password; it comes with the user's next login")
+            try:
+                trust = await self._setter.prove(account, domain, remembered)
+                if trust.in_place or trust.cause is not Cause.TARGET_REFUSED:
+                    return trust
+                return await self._set_again(account, domain, remembered) or trust
+            except Outrun:
+                return failed(Cause.INTERNAL, "a newer password was recorded meanwhile")
+
+    async def sealed_password(self, account: Account, domain: Domain) -> Secret | None:
+        """Return the password for our login at the source, None when there is none.
+
+        Raises KeyDestroyed or SealBroken.
+        """
+        return (await self._vault.read(account, domain, strict=True)).password
+
+    async def settled(self) -> None:
+        """Wait until no background work is left."""
+        while self._background:
+            await DeferredList(list(self._background))
+
+    async def stop(self) -> None:
+        """Wait for background work, then end the threads."""
+        await self.settled()
+        self._threads.stop()
+
+    # --- how
+
+    def _purpose(self, domain: Domain, witness: Witness) -> Purpose:
+        plain = self._push_from_plaintext or domain.push_from_plaintext
+        return Purpose.PUSH if witness.confidential or plain else Purpose.COPY
+
+    async def _verdict(
+        self,
+        account: Account,
+        domain: Domain,
+        password: Secret,
+        witness: Witness,
+        *,
+        before: Remembered,
+        holds: Holds,
+    ) -> PasswordVerdict:
+        early = account.phase in BEFORE_FLIP
+        facts = PasswordFacts(
+            phase=account.phase,
+            source=Said.ACCEPTED,
+            target=Said.NOT_ASKED if early else Said.REFUSED,
+            holds=holds,
+            target_wins=before.record.target_wins,
+            refused_before=not early and await self._vault.was_refused_before(account, password),
+            may_push=self._setter.pushes and self._purpose(domain, witness) is Purpose.PUSH,
+        )
+        return judge(facts)
+
+    async def _remembered(
+        self,
+        account: Account,
+        domain: Domain,
+        password: Secret,
+        witness: Witness,
+        *,
+        before: Remembered,
+        seen_epoch: int | None,
+    ) -> Remembered:
+        """Return the row in which `password` is the verified one; raises Conflict, KeyDestroyed."""
+        purpose = self._purpose(domain, witness)
+        again = (
+            before.verified
+            and before.password == password
+            and (purpose is Purpose.COPY or before.purpose is Purpose.PUSH)
+            and before.record.sealed_window == domain.window_number
+        )
+        if again:
+            await self._vault.seen_again(before, now=self._clock.now())
+            return before
+        epoch = before.record.password_epoch if seen_epoch is None else seen_epoch
+        return await self._vault.keep(account, domain, password, purpose, epoch=epoch)
+
+    async def _changed_at_target(self, account: Account, password: Secret, before: Remembered) -> None:
+        _log.warning("the password was changed at the target", account=shown_address(account.address))
+        await self._vault.target_wins(account)
+        if await self._vault.is_the_verified(before, password):
+            await self._vault.remember_refused(account, password)
+
+    async def _push_later(self, account_id: int) -> None:
+        account = await self._database.read("account", lambda conn: accounts.get(conn, account_id))
+        domain = await self._database.read("domain", lambda conn: domains.get(conn, account.domain))
+        async with self._turn(account):
+            remembered = await self._vault.read(account, domain)
+            if not remembered.unproved:
+                return
+            try:
+                trust = await self._set_again(account, domain, remembered) or IN_PLACE
+            except Outrun:
+                return  # the login that was newer pushes its own
+        if not trust.in_place:
+            _log.warning(
+                "password not at the target yet",
+                account=shown_address(account.address),
+                cause=trust.cause.value,
+                text=trust.text,
+            )
+
+    async def _set_again(self, account: Account, domain: Domain, remembered: Remembered) -> Trust | None:
+        """Set the remembered password again; None when it may not be set. Raises Outrun."""
+        if not (self._setter.pushes and remembered.may_be_pushed) or remembered.record.target_wins:
+            return None
+        try:
+            early = account.phase in BEFORE_FLIP
+            return await self._setter.bring(account, domain, remembered, overwrite=early)
+        except ChangedAtTarget:
+            await self._vault.target_wins(account)
+            return failed(Cause.TARGET_REFUSED, "the password was changed at the target")
+
+    async def _proved_by_login(self, account: Account, domain: Domain, password: Secret) -> None:
+        async with self._turn(account):
+            remembered = await self._vault.read(account, domain)
+            if not (remembered.unproved and remembered.may_be_pushed and remembered.password == password):
+                return
+            try:
+                await self._setter.confirm(account, remembered)
+            except (Conflict, Outrun):
+                return  # a newer password took its place
+
+    @asynccontextmanager
+    async def _turn(self, account: Account) -> AsyncIterator[None]:
+        """Wait for the turn at this account's password inside this process."""
+        turn = self._turns.setdefault(account.id, DeferredLock())
+        await turn.acquire()
+        try:
+            yield
+        finally:
+            turn.release()
+            if not turn.locked and not turn.waiting:
+                self._turns.pop(account.id, None)
+
+    def _in_background(self, work: Callable[[], Any]) -> None:
+        running = Deferred.fromCoroutine(self._quietly(work))
+        self._background.add(running)
+        running.addBoth(lambda _result: self._background.discard(running))
+
+    async def _quietly(self, work: Callable[[], Any]) -> None:
+        try:
+            await work()
+        except (StoreUnavailable, RemoteFailure) as error:
+            _log.warning("password work put off", error=type(error).__name__, text=str(error))
+        except Exception as error:  # loop edge: the login that started it was answered long ago
+            _log.error("password work broke", exc_info=error)

@@ -1,0 +1,162 @@
+"""The password row of an account, with its sealed password opened: what is remembered of a password.
+
+Reading and writing go through the store; sealing and slow hashes run in threads. Every write
+compares the password epoch that was read, so that the later of two racing logins is told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from mailferry.model.access import Secret
+from mailferry.observe.crash_points import crash_point
+from mailferry.passwords import verifiers
+from mailferry.passwords.sealing import KeyDestroyed, KeyRing, Purpose, SealBroken, purpose_of
+from mailferry.passwords.work_threads import WorkThreads
+from mailferry.store import passwords as rows
+from mailferry.store.accounts import Account
+from mailferry.store.database import Database
+from mailferry.store.domains import Domain
+from mailferry.store.passwords import PasswordRecord
+
+SEEN_AGAIN_SECONDS = 3600.0
+"""A repeated password is noted at most this often; the 24 hours of other checks need no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """The row, and the sealed password where it can be opened."""
+
+    record: PasswordRecord
+    password: Secret | None = field(default=None, repr=False)
+    purpose: Purpose | None = None
+
+    @property
+    def verified(self) -> bool:
+        """Whether some login at the source proved the sealed password."""
+        return self.record.verified_at is not None and not self.record.sealed_by_import
+
+    @property
+    def may_be_pushed(self) -> bool:
+        """Whether a confidential witness stood behind the sealed password."""
+        return self.password is not None and self.verified and self.purpose is Purpose.PUSH
+
+    @property
+    def unproved(self) -> bool:
+        """Whether the password was verified and no target login has shown yet that it is there."""
+        return self.verified and self.record.proved_at is None
+
+
+class Vault:
+    """Reads and writes what is remembered."""
+
+    def __init__(self, database: Database, keyring: KeyRing, threads: WorkThreads) -> None:
+        self._database = database
+        self._keyring = keyring
+        self._threads = threads
+
+    async def read(self, account: Account, domain: Domain, *, strict: bool = False) -> Remembered:
+        """Return what is remembered; `strict` raises KeyDestroyed or SealBroken where it cannot be opened."""
+        record = await self._database.read("password", lambda conn: rows.get(conn, account.id))
+        sealed, window = record.sealed, record.sealed_window
+        if sealed is None or window is None:
+            return Remembered(record)
+
+        def opened() -> tuple[Secret, Purpose]:
+            purpose = purpose_of(sealed)
+            return self._keyring.unseal(domain.name, window, account.id, purpose, sealed), purpose
+
+        try:
+            password, purpose = await self._threads.run(opened)
+        except (KeyDestroyed, SealBroken):
+            if strict:
+                raise
+            return Remembered(record)
+        return Remembered(record, password, purpose)
+
+    async def is_the_verified(self, remembered: Remembered, password: Secret) -> bool:
+        """Whether `password` is the one that the source last accepted."""
+        if not remembered.verified:
+            return False
+        if remembered.password is not None:
+            return remembered.password == password
+        verifier = remembered.record.verifier
+        return await self._threads.run(lambda: verifiers.matches(verifier, password))
+
+    async def keep(
+        self, account: Account, domain: Domain, password: Secret, purpose: Purpose, *, epoch: int
+    ) -> Remembered:
+        """Record a password that the source just accepted, in place of the one before.
+
+        Raises Conflict when another login was first, KeyDestroyed when the window's key is gone.
+        """
+        window = domain.window_number
+
+        def prepared() -> tuple[str, bytes]:
+            sealed = self._keyring.seal(domain.name, window, account.id, purpose, password)
+            return verifiers.make_verifier(password), sealed
+
+        verifier, sealed = await self._threads.run(prepared)
+
+        def write(conn: Connection) -> PasswordRecord:
+            return rows.verified(
+                conn,
+                account.id,
+                password_epoch=epoch,
+                verifier=verifier,
+                sealed=sealed,
+                window_number=window,
+            )
+
+        record = await self._database.run("password verified", write)
+        crash_point("password-sealed")
+        return Remembered(record, password, purpose)
+
+    async def seen_again(self, remembered: Remembered, *, now: float) -> None:
+        """Note that the source accepted the remembered password once more."""
+        record = remembered.record
+        if record.verified_at is not None and 0 <= now - record.verified_at < SEEN_AGAIN_SECONDS:
+            return
+        await self._database.run(
+            "password again",
+            lambda conn: rows.seen_again(conn, record.account_id, password_epoch=record.password_epoch),
+        )
+
+    async def note_pushed(self, remembered: Remembered, stored_hash: str) -> Remembered:
+        """Record the hash that now stands at the target; raises Conflict."""
+        before = remembered.record
+        record = await self._database.run(
+            "password pushed",
+            lambda conn: rows.pushed(
+                conn, before.account_id, password_epoch=before.password_epoch, pushed_hash=stored_hash
+            ),
+        )
+        return Remembered(record, remembered.password, remembered.purpose)
+
+    async def note_proved(self, remembered: Remembered) -> None:
+        """Record that the target took the password; raises Conflict."""
+        before = remembered.record
+        await self._database.run(
+            "password proved",
+            lambda conn: rows.proved(conn, before.account_id, password_epoch=before.password_epoch),
+        )
+
+    async def was_refused_before(self, account: Account, password: Secret) -> bool:
+        """Whether this password was good once, was refused later, and so never counts again."""
+        known = await self._database.read("refused passwords", lambda conn: rows.refused(conn, account.id))
+        return bool(known) and await self._threads.run(lambda: verifiers.matches_any(known, password))
+
+    async def remember_refused(self, account: Account, password: Secret) -> None:
+        """Remember a once good password as refused for ever."""
+        if await self.was_refused_before(account, password):
+            return
+        verifier = await self._threads.run(lambda: verifiers.make_verifier(password))
+        await self._database.run(
+            "password refused", lambda conn: rows.remember_refused(conn, account.id, verifier)
+        )
+
+    async def target_wins(self, account: Account) -> None:
+        """Record that somebody changed the password at the target."""
+        await self._database.run("target wins", lambda conn: rows.target_wins(conn, account.id))

@@ -1,0 +1,100 @@
+"""Whether a source seems to show all of the mail it holds (design A5, providers' 30-day views).
+
+A grade, with its reasons by name. *Poor*: the source itself contradicts what it delivers.
+*Suspect*: it delivers what it announces, and yet something says that there is more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Grade(StrEnum):
+    """How far the source's listing may be believed."""
+
+    GOOD = "good"
+    SUSPECT = "suspect"
+    POOR = "poor"
+
+
+class Doubt(StrEnum):
+    """What speaks against a listing."""
+
+    EXISTS_NOT_DELIVERED = "exists_not_delivered"
+    """SELECT announced more messages than the listing gave, twice."""
+    POP3_SHOWS_MORE = "pop3_shows_more"
+    """The maildrop holds messages that IMAP's INBOX hides."""
+    HEADERS_ONLY = "headers_only"
+    """Messages came as a bare header though their size promises more."""
+
+
+_GRADES = {
+    Doubt.EXISTS_NOT_DELIVERED: Grade.POOR,
+    Doubt.HEADERS_ONLY: Grade.POOR,
+    Doubt.POP3_SHOWS_MORE: Grade.SUSPECT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxEvidence:
+    """What one pass saw of one mailbox."""
+
+    name: bytes
+    exists: int
+    """Announced by SELECT after the listing."""
+    delivered: int
+    """UIDs that the listing gave."""
+    headers_only: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one pass saw of an account; `pop3_messages` is None when POP3 was not asked."""
+
+    mailboxes: tuple[MailboxEvidence, ...] = ()
+    pop3_messages: int | None = None
+    pop3_unpaired: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Completeness:
+    """The grade and its reasons."""
+
+    grade: Grade
+    doubts: tuple[Doubt, ...] = ()
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The doubts by name."""
+        return tuple(doubt.value for doubt in self.doubts)
+
+
+def grade(evidence: Evidence) -> Completeness:
+    """Return the grade for what was seen."""
+    doubts: list[Doubt] = []
+    if any(seen.delivered < seen.exists for seen in evidence.mailboxes):
+        doubts.append(Doubt.EXISTS_NOT_DELIVERED)
+    if any(seen.headers_only for seen in evidence.mailboxes):
+        doubts.append(Doubt.HEADERS_ONLY)
+    inbox = next((seen for seen in evidence.mailboxes if seen.name.upper() == b"INBOX"), None)
+    if inbox is not None and evidence.pop3_messages is not None and evidence.pop3_unpaired:
+        doubts.append(Doubt.POP3_SHOWS_MORE)
+    return Completeness(_worst([_GRADES[doubt] for doubt in doubts]), tuple(doubts))
+
+
+def _worst(grades: Sequence[Grade]) -> Grade:
+    order = (Grade.POOR, Grade.SUSPECT, Grade.GOOD)
+    return next((one for one in order if one in grades), Grade.GOOD)
+
+
+def seems_header_only(octets: int, announced: int | None, header_octets: int) -> bool:
+    """Whether a message came without the body that its size promises (263 serves such ones).
+
+    `octets` came as the literal, `announced` is RFC822.SIZE, a hint that several servers get wrong:
+    only a body that is missing whole, against twice the size and 2 KiB more, counts.
+    """
+    if announced is None:
+        return False
+    return octets - header_octets <= 2 and announced >= max(2 * octets, octets + 2048)

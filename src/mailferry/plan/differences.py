@@ -1,0 +1,115 @@
+"""What a listing of a source mailbox says against the ledger: new, vanished, re-flagged.
+
+The brake (design A5): a mailbox that shrinks suspiciously keeps its copies until an administrator
+approves; deletions that a session of ours saw acknowledged do not count. From the flip on only
+additions matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mailferry.model.mail import RECENT, MessageFacts
+
+FLAGS_KEY_OCTETS = 4
+BRAKE_FROM = 10
+"""Ledgered messages below which a share says nothing."""
+BRAKE_SHARE = 0.20
+BRAKE_COUNT = 500
+
+
+class Held(StrEnum):
+    """Why deletions wait for an administrator."""
+
+    TOO_MANY = "too_many"
+    EMPTY = "suddenly_empty"
+    UIDVALIDITY = "uidvalidity_changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """What is to be done in one mailbox; UIDs are the source's."""
+
+    new: tuple[MessageFacts, ...]
+    vanished: tuple[int, ...]
+    reflagged: tuple[MessageFacts, ...]
+    held: Held | None = None
+    """Set when `vanished` must not be deleted at the target yet."""
+
+
+def flags_key(flags: Iterable[bytes]) -> bytes:
+    """Return four octets that stand for a set of flags: order, letter case and `\\Recent` do not count."""
+    canonical = sorted({flag.lower() for flag in flags} - {RECENT.lower()})
+    return hashlib.sha256(b"\0".join(canonical)).digest()[:FLAGS_KEY_OCTETS]
+
+
+class Comparison:
+    """Compares a listing with the ledger while it arrives, so that no listing is held whole.
+
+    `ledger` is source UID to `flags_key` of the flags synced last, of the same UIDVALIDITY. `skipped` are source UIDs with a named skip
+    that is not tried again now. A UID listed twice counts once.
+    """
+
+    def __init__(self, ledger: Mapping[int, bytes], skipped: Collection[int] = ()) -> None:
+        self._ledger = ledger
+        self._skipped = skipped
+        self._keys: dict[frozenset[bytes], bytes] = {}
+        self._new: list[MessageFacts] = []
+        self._reflagged: list[MessageFacts] = []
+        self.listed: set[int] = set()
+        """UIDs that came so far."""
+
+    def feed(self, facts: MessageFacts) -> None:
+        """Take one line of the listing."""
+        if facts.uid in self.listed:
+            return
+        self.listed.add(facts.uid)
+        synced = self._ledger.get(facts.uid)
+        if synced is None:
+            if facts.uid not in self._skipped:
+                self._new.append(facts)
+            return
+        key = self._keys.get(facts.flags)
+        if key is None:
+            key = self._keys[facts.flags] = flags_key(facts.flags)
+        if synced != key:
+            self._reflagged.append(facts)
+
+    def result(
+        self,
+        *,
+        acknowledged: Collection[int] = (),
+        approved: bool = False,
+        held_before: Held | None = None,
+    ) -> Differences:
+        """Return the differences, once the listing is whole.
+
+        `acknowledged` are deletions that our own sessions saw succeed. `approved` lifts the brake once.
+        What was held before stays held as long as anything is missing.
+        """
+        vanished = tuple(sorted(uid for uid in self._ledger if uid not in self.listed))
+        held = None
+        if not approved:
+            held = brake(len(self._ledger), len(self.listed), vanished, acknowledged)
+            if vanished and held is None:
+                held = held_before
+        return Differences(
+            tuple(sorted(self._new, key=lambda facts: facts.uid)), vanished, tuple(self._reflagged), held
+        )
+
+
+def brake(
+    ledgered: int, listed: int, vanished: Collection[int], acknowledged: Collection[int] = ()
+) -> Held | None:
+    """Return why these deletions wait, or None when they may follow."""
+    unexplained = len(set(vanished) - set(acknowledged))
+    if not unexplained:
+        return None
+    if not listed:
+        return Held.EMPTY
+    if ledgered >= BRAKE_FROM and (unexplained >= BRAKE_COUNT or unexplained >= BRAKE_SHARE * ledgered):
+        return Held.TOO_MANY
+    return None

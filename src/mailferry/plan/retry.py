@@ -1,0 +1,86 @@
+"""When a failed piece of work on an account is tried again, and when it counts as failed.
+
+Temporary causes are tried again for ever, at first soon and then less often; after an hour without
+success the account is shown as failed while it goes on trying. Other causes are failed at once and
+wait for whoever must act (`model.causes`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mailferry.model.causes import CAUSES, Actor, Cause
+
+SHOWN_AS_FAILED_AFTER = 3600.0
+"""Seconds of failing by a temporary cause before the account is BLOCKED or STALLED."""
+
+JITTER = 0.25
+"""Share of a delay that is spread at random, so that a thousand accounts do not come back at once."""
+
+LONGEST_NAMED_DELAY = 6 * 3600.0
+"""A server may name a time; a longer one is asked again after this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Delays in seconds: the first, and the longest that doubling reaches."""
+
+    first: float
+    longest: float
+
+
+_DOWN = Backoff(10.0, 45.0)  # a server that returns is noticed within a minute
+_BUSY = Backoff(30.0, 600.0)
+_LIMITED = Backoff(120.0, 3600.0)
+_SLOW = Backoff(900.0, 6 * 3600.0)
+
+_BACKOFFS = {
+    Cause.SERVER_DOWN: _DOWN,
+    Cause.TARGET_DOWN: _DOWN,
+    Cause.TOO_MANY_CONNECTIONS: _BUSY,
+    Cause.RATE_LIMITED: _LIMITED,
+    Cause.TARGET_OVER_QUOTA: Backoff(300.0, 3600.0),
+    Cause.ACCOUNT_LOCKED: Backoff(3600.0, 6 * 3600.0),  # several providers unlock after an hour
+    Cause.IP_BLOCKED: _SLOW,
+    Cause.INCOMPLETE: _SLOW,
+}
+_OTHER = Backoff(60.0, 1800.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Disposition:
+    """What follows a failure."""
+
+    delay: float | None
+    """Seconds until the next try; None when it waits for somebody."""
+    failed: bool
+    """Whether the account now counts as failed (event GAVE_UP)."""
+    actor: Actor
+
+
+def after_failure(
+    cause: Cause,
+    *,
+    failures: int,
+    failing_seconds: float = 0.0,
+    named_delay: float | None = None,
+    spread: float = 0.0,
+) -> Disposition:
+    """Return when to try again after the `failures`th failure in a row (from 1).
+
+    `named_delay` is a time the server named. `spread` is a random number from 0 to 1.
+    """
+    facts = CAUSES[cause]
+    if not facts.retries:
+        return Disposition(None, failed=True, actor=facts.actor)
+    backoff = _BACKOFFS.get(cause, _OTHER)
+    delay = min(backoff.first * 2.0 ** min(max(failures, 1) - 1, 16), backoff.longest)
+    if named_delay is not None:
+        delay = max(delay, min(named_delay, LONGEST_NAMED_DELAY))
+    delay *= 1.0 + JITTER * min(max(spread, 0.0), 1.0)
+    return Disposition(delay, failed=failing_seconds >= SHOWN_AS_FAILED_AFTER, actor=facts.actor)
+
+
+def skip_is_due(tries: int, seconds: float) -> bool:
+    """Whether a skipped message is tried again, `seconds` after its last of `tries` tries."""
+    return seconds >= min(600.0 * 2.0 ** min(max(tries, 1) - 1, 16), 24 * 3600.0)

@@ -1,0 +1,41 @@
+"""From a server's words to one of the two failures, by the provider's rules (promise A3)."""
+
+from __future__ import annotations
+
+from mailferry.model.causes import Answer, Cause, Refused, RemoteFailure, Unavailable
+from mailferry.model.profile import Profile
+from mailferry.providers.taxonomy import classify
+from mailferry.wire.server_text import decode_text, visible
+
+_PASSING = frozenset({Cause.RATE_LIMITED, Cause.TOO_MANY_CONNECTIONS, Cause.SERVER_DOWN})
+"""Causes that pass by themselves: the server judged nothing, it only would not do it now."""
+
+
+def login_failure(
+    profile: Profile, *, judged: bool, code: str | None, text: bytes, stage: str, personal: bool = True
+) -> RemoteFailure:
+    """Return what a failed login raises: Refused only when the server judged what it was sent.
+
+    `personal` is False for a login with a master's or an administrator's credentials.
+    """
+    words = visible(decode_text(text))
+    verdict = classify(profile, judged, code, words, stage, personal=personal)
+    kind = Refused if verdict.answer is Answer.REFUSED else Unavailable
+    return kind(verdict.shown, words, retry_after=verdict.retry_after)
+
+
+def command_failure(profile: Profile, *, code: str | None, text: bytes, stage: str) -> RemoteFailure:
+    """Return what a command raises that was answered NO, BAD or -ERR after login."""
+    words = visible(decode_text(text))
+    verdict = classify(profile, True, code, words, stage)
+    kind = Unavailable if verdict.cause in _PASSING else Refused
+    return kind(verdict.cause, words, retry_after=verdict.retry_after)
+
+
+def lost_session(profile: Profile, *, farewell: bytes | None, text: str) -> Unavailable:
+    """Return what ends a session that broke: sorted by the server's last words if it said any."""
+    if farewell is None:
+        return Unavailable(Cause.SERVER_DOWN, text)
+    words = visible(decode_text(farewell))
+    verdict = classify(profile, False, None, words, "session")
+    return Unavailable(verdict.cause, words, retry_after=verdict.retry_after)

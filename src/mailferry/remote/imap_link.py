@@ -1,0 +1,368 @@
+"""The IMAP command queue over a carrier: commands out, answers in (RFC 3501 2.2, 5.5, 7).
+
+Commands go out in the order they were begun, one behind the other, without waiting for answers. Only
+a synchronizing literal makes the queue wait, for its `+`. Untagged answers are told to the listener
+of the oldest command that is not answered yet; tagged answers end their command.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import islice
+from secrets import token_hex
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from mailferry.model.causes import Cause, RemoteFailure, Unavailable
+from mailferry.model.profile import Profile
+from mailferry.net.carrier import Carrier, ClosedReason
+from mailferry.remote.failures import command_failure, lost_session
+from mailferry.remote.imap_answers import AnswerReader, Listener
+from mailferry.wire.imap_commands import Literal
+from mailferry.wire.imap_responses import Continuation, Response, Tagged, capabilities
+
+LITERAL_MINUS_LIMIT = 4096
+"""RFC 7888 5: with LITERAL- larger literals wait for their `+`."""
+_NOBODY = Listener()
+
+
+def upper(words: Iterable[bytes]) -> frozenset[bytes]:
+    """Return capability names in the one form in which they are compared."""
+    return frozenset(word.upper() for word in words)
+
+
+class Command:
+    """One command on its way. `answer` is set by its tagged answer, `error` when the session broke."""
+
+    __slots__ = (
+        "answer",
+        "closed",
+        "error",
+        "gated",
+        "listener",
+        "pieces",
+        "skipped",
+        "stage",
+        "tag",
+        "waiter",
+    )
+
+    def __init__(self, tag: bytes, stage: str, listener: Listener) -> None:
+        self.tag = tag
+        self.stage = stage
+        self.listener = listener
+        self.pieces: deque[bytes | None] = deque()
+        """What is not sent yet; None is the place to wait for `+`."""
+        self.gated = False
+        """Waiting for `+`."""
+        self.closed = False
+        """Its last octet is among the pieces or sent."""
+        self.skipped = False
+        """Answered instead of `+`: the rest of it must not be sent."""
+        self.answer: Tagged | None = None
+        self.error: BaseException | None = None
+        self.waiter: Deferred[None] | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether neither answer nor error has come."""
+        return self.answer is None and self.error is None
+
+    def settle(self) -> None:
+        """Wake up who waits for the answer."""
+        if self.waiter is not None and not self.waiter.called:
+            self.waiter.callback(None)
+
+
+class ImapLink:
+    """One session's command queue; the carrier's user from the moment it is made.
+
+    `timeout` is the silence in seconds, while an answer is owed, that ends the session.
+    """
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        profile: Profile,
+        reactor: IReactorTime,
+        *,
+        timeout: float,
+        offered: frozenset[bytes] = frozenset(),
+        residual: bytes = b"",
+    ) -> None:
+        self.profile = profile
+        self.capabilities = offered
+        """What the server offers, in upper case."""
+        self.uid_comes_late = False
+        """Set once the server named a UID only behind the body."""
+        self.on_congestion: Callable[[bool], None] | None = None
+        """Told whenever `congested` changes."""
+        self._carrier = carrier
+        self._reactor = reactor
+        self._timeout = timeout
+        self._answers = AnswerReader(self._listening, self._respond)
+        self._open: deque[Command] = deque()
+        self._sending: deque[Command] = deque()
+        self._number = 0
+        self._full = False
+        self._congested = False
+        self._paused = False
+        self._farewell: bytes | None = None
+        self._failure: BaseException | None = None
+        self._timer: IDelayedCall | None = None
+        self._active_at = reactor.seconds()
+        if residual:
+            self.received(residual)
+        carrier.attach(self)
+
+    # ---- commands out
+
+    def begin(self, stage: str, words: bytes, listener: Listener = _NOBODY) -> Command:
+        """Begin a command with `words` (no tag, no end of line); `add` and `literal` bring the rest.
+
+        Later commands wait until `finish` is called on it. Raises what ended the session.
+        """
+        if self._failure is not None:
+            raise self._failure
+        self._number += 1
+        tag = b"m%d%s" % (self._number, token_hex(3).encode())
+        command = Command(tag, stage, listener)
+        command.pieces.append(tag + b" " + words)
+        self._open.append(command)
+        self._sending.append(command)
+        self._pump()
+        self._watch()
+        return command
+
+    def add(self, command: Command, data: bytes) -> None:
+        """Send more octets of `command`; dropped when it was refused or the session is over."""
+        if command.skipped or self._failure is not None:
+            return
+        if self._sending[0] is command and not command.pieces and not command.gated:
+            self._carrier.write(data)
+        else:
+            command.pieces.append(data)
+
+    def literal(self, command: Command, before: bytes, size: int) -> None:
+        """Send `before` and announce a literal of `size` octets, which the caller adds next."""
+        if self._goes_at_once(size):
+            self.add(command, before + b"{%d+}\r\n" % size)
+        elif not command.skipped:
+            command.pieces.append(before + b"{%d}\r\n" % size)
+            command.pieces.append(None)
+            self._pump()
+
+    def finish(self, command: Command) -> None:
+        """End the command's last line."""
+        self.add(command, b"\r\n")
+        command.closed = True
+        self._touch()
+        self._pump()
+
+    def send(self, stage: str, *pieces: bytes | Literal, listener: Listener = _NOBODY) -> Command:
+        """Begin and finish a command made of `pieces`, with a blank between any two."""
+        first, *rest = pieces
+        assert isinstance(first, bytes)
+        command = self.begin(stage, first, listener)
+        for piece in rest:
+            if isinstance(piece, bytes):
+                self.add(command, b" " + piece)
+            else:
+                self.literal(command, b" ", len(piece.data))
+                self.add(command, piece.data)
+        self.finish(command)
+        return command
+
+    async def answer(self, command: Command) -> Tagged:
+        """Wait for the tagged answer. Raises what ended the session."""
+        if command.open:
+            command.waiter = Deferred()
+            await command.waiter
+        if command.answer is not None:
+            return command.answer
+        assert command.error is not None
+        raise command.error
+
+    async def run(self, stage: str, *pieces: bytes | Literal, listener: Listener = _NOBODY) -> Tagged:
+        """Send a command and return its OK. Raises Refused or Unavailable for NO and BAD."""
+        answer = await self.answer(self.send(stage, *pieces, listener=listener))
+        if answer.status != b"OK":
+            raise self.refusal(answer, stage)
+        return answer
+
+    def refusal(self, answer: Tagged, stage: str) -> RemoteFailure:
+        """Return what a NO or BAD stands for."""
+        code = answer.code.name if answer.code is not None else None
+        return command_failure(self.profile, code=code, text=answer.text, stage=stage)
+
+    @property
+    def set_octets(self) -> int:
+        """How long a set of UIDs may be, so that its command is no longer than the server takes."""
+        return max(self.profile.max_command_octets - 100, 100)
+
+    def _goes_at_once(self, size: int) -> bool:
+        """Whether a literal needs no `+` (RFC 7888)."""
+        offered = self.capabilities
+        return b"LITERAL+" in offered or (b"LITERAL-" in offered and size <= LITERAL_MINUS_LIMIT)
+
+    # ---- the session as a whole
+
+    @property
+    def congested(self) -> bool:
+        """Whether what is sent now only waits: for the network, or for a literal's `+`."""
+        return self._congested
+
+    @property
+    def over(self) -> bool:
+        """Whether the session has ended, by whichever side."""
+        return self._failure is not None
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the session; None while it lives."""
+        return self._failure
+
+    def pause(self) -> None:
+        """Stop reading; the server is slowed down. No time limit runs meanwhile."""
+        self._paused = True
+        self._carrier.pause()
+
+    def resume(self) -> None:
+        """Go on reading."""
+        self._paused = False
+        self._touch()
+        self._carrier.resume()
+
+    def close(self) -> None:
+        """End the session at once and without a word; commands that are open raise Unavailable."""
+        self._fail(Unavailable(Cause.SERVER_DOWN, "the session was closed on our side"))
+
+    # ---- the carrier's user
+
+    def received(self, data: bytes) -> None:
+        """Take octets from the server."""
+        if self._failure is not None:
+            return
+        self._touch()
+        try:
+            self._answers.feed(data)
+        except Exception as error:  # loop edge: a listener's exception ends this session only
+            self._fail(error)
+
+    def pressure(self, full: bool) -> None:
+        """Learn whether the network takes more."""
+        self._full = full
+        self._touch()
+        self._note_congestion()
+
+    def closed(self, reason: ClosedReason) -> None:
+        """Learn that nothing follows."""
+        doing = f" during {self._open[0].stage}" if self._open else ""
+        self._fail(lost_session(self.profile, farewell=self._farewell, text=f"{reason}{doing}"))
+
+    # ---- inside
+
+    def _pump(self) -> None:
+        """Send what may be sent: up to the end, a literal's gate, or a command that is not finished."""
+        while self._sending:
+            command = self._sending[0]
+            while command.pieces and not command.gated:
+                piece = command.pieces.popleft()
+                if piece is None:
+                    command.gated = True
+                    self._touch()
+                else:
+                    self._carrier.write(piece)
+            if command.gated or not command.closed:
+                break
+            self._sending.popleft()
+        self._note_congestion()
+
+    def _note_congestion(self) -> None:
+        congested = self._full or bool(self._sending and self._sending[0].gated)
+        if congested is not self._congested:
+            self._congested = congested
+            if self.on_congestion is not None:
+                self.on_congestion(congested)
+
+    def _listening(self) -> Listener | None:
+        return self._open[0].listener if self._open else None
+
+    def _respond(self, response: Response) -> None:
+        if isinstance(response, Tagged):
+            self._tagged(response)
+        elif isinstance(response, Continuation):
+            if self._sending and self._sending[0].gated:
+                self._sending[0].gated = False
+                self._pump()
+        elif response.kind == b"BYE":
+            self._farewell = response.text
+        else:
+            if response.kind == b"CAPABILITY":
+                self.capabilities = upper(capabilities(response))
+            if self._open:
+                self._open[0].listener.untagged(response)
+
+    def _tagged(self, response: Tagged) -> None:
+        """End the command that the tag names; a refusal instead of `+` also ends what was to follow."""
+        command = next((open_ for open_ in self._open if open_.tag == response.tag), None)
+        if command is None:
+            raise Unavailable(Cause.PROTOCOL_ERROR, "an answer to a command that was never sent")
+        unfinished = command.gated or not command.closed
+        if (response.status == b"OK" and unfinished) or command in islice(self._sending, 1, None):
+            raise Unavailable(Cause.PROTOCOL_ERROR, "an answer to a command that was not sent whole")
+        self._open.remove(command)
+        command.answer = response
+        if command.gated:
+            command.gated = False
+            command.skipped = True
+            command.pieces.clear()
+            self._pump()
+        command.settle()
+
+    def _touch(self) -> None:
+        self._active_at = self._reactor.seconds()
+
+    def _watch(self) -> None:
+        if self._timer is None:
+            self._timer = self._reactor.callLater(self._timeout, self._look)
+
+    def _look(self) -> None:
+        """End a session that owes an answer and was silent too long."""
+        self._timer = None
+        if not self._open:
+            return
+        oldest = self._open[0]
+        owed = oldest.closed or self._full or any(command.gated for command in self._open)
+        if self._paused or not owed:
+            self._touch()
+        left = self._active_at + self._timeout - self._reactor.seconds()
+        if left > 0:
+            self._timer = self._reactor.callLater(left, self._look)
+        else:
+            self._fail(Unavailable(Cause.SERVER_DOWN, f"no answer to {oldest.stage} in {self._timeout:g} s"))
+
+    def _fail(self, error: BaseException) -> None:
+        """End the session; every open command raises `error`."""
+        if self._failure is not None:
+            return
+        self._failure = error
+        self._answers.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._carrier.abort()
+        ended = tuple(self._open)
+        self._open.clear()
+        self._sending.clear()
+        try:
+            for listener in dict.fromkeys(command.listener for command in ended):
+                listener.broken()
+        finally:
+            self._full = False
+            self._note_congestion()
+            for command in ended:
+                command.error = error
+                command.settle()

@@ -1,0 +1,199 @@
+"""Domains that move: their two hosts, their rules, and the window in which a move may begin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict, Unpack
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from mailferry.store.database import db_now
+from mailferry.store.faults import AlreadyThere, Unknown
+from mailferry.store.schema import accounts, domains
+
+DAY = 86400.0
+GRACE_DAYS = 30
+"""How long after the window a copy that has started may go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """One domain. Servers are addresses as the administrator wrote them (contract, section 3)."""
+
+    name: str
+    source_imap: str | None
+    source_pop3: str | None
+    provider: str
+    target_imap: str | None
+    target_pop3: str | None
+    window_days: int
+    window_opened_at: float
+    window_ends_at: float
+    window_number: int
+    """Counts the windows; each has a sealing key of its own."""
+    window_over_for: float
+    """Seconds for which running processes have seen the window over (`confirm_ended`)."""
+    login_form: str
+    switch: str
+    """`when-copied` or `at-once`."""
+    language: str
+    """`en`, `zh` or `both`."""
+    accept_plaintext: bool
+    push_from_plaintext: bool
+    paused: bool
+    added_at: float
+
+    def window_open(self, now: float) -> bool:
+        """Whether first triggers, following the password and late mail happen at `now`."""
+        return now < self.window_ends_at
+
+    def grace_open(self, now: float) -> bool:
+        """Whether a copy that has started keeps its source and secret at `now`."""
+        return now < self.window_ends_at + GRACE_DAYS * DAY
+
+
+class DomainRules(TypedDict, total=False):
+    """What an administrator may set on a domain at any time."""
+
+    source_imap: str | None
+    source_pop3: str | None
+    provider: str
+    target_imap: str | None
+    target_pop3: str | None
+    login_form: str
+    switch: str
+    language: str
+    accept_plaintext: bool
+    push_from_plaintext: bool
+    paused: bool
+
+
+_BY_NAME = select(domains).where(domains.c.name == bindparam("name"))
+_DEFAULTS: DomainRules = {
+    "source_imap": None,
+    "source_pop3": None,
+    "provider": "generic",
+    "target_imap": None,
+    "target_pop3": None,
+    "login_form": "full",
+    "switch": "when-copied",
+    "language": "both",
+    "accept_plaintext": False,
+    "push_from_plaintext": False,
+    "paused": False,
+}
+
+
+def add(
+    conn: Connection,
+    name: str,
+    *,
+    window_days: int = 30,
+    now: float | None = None,
+    **rules: Unpack[DomainRules],
+) -> Domain:
+    """Add a domain and open its first window; raises AlreadyThere."""
+    at = db_now(conn) if now is None else now
+    values = {
+        **_DEFAULTS,
+        **rules,
+        "name": name,
+        "window_days": window_days,
+        "window_opened_at": at,
+        "window_ends_at": at + window_days * DAY,
+        "window_number": 1,
+        "added_at": at,
+    }
+    if find(conn, name) is not None:
+        raise AlreadyThere(f"domain {name} is there already")
+    try:
+        conn.execute(insert(domains).values(values))
+    except IntegrityError as error:
+        if find_after_race(error):
+            raise AlreadyThere(f"domain {name} is there already") from error
+        raise
+    return get(conn, name)
+
+
+def find_after_race(error: IntegrityError) -> bool:
+    """Whether `error` says that another transaction added the same name first."""
+    return "unique" in str(error.orig).lower()
+
+
+def find(conn: Connection, name: str) -> Domain | None:
+    """Return the domain, or None."""
+    row = conn.execute(_BY_NAME, {"name": name}).mappings().first()
+    return None if row is None else Domain(**row)
+
+
+def get(conn: Connection, name: str) -> Domain:
+    """Return the domain; raises Unknown."""
+    found = find(conn, name)
+    if found is None:
+        raise Unknown(f"there is no domain {name}")
+    return found
+
+
+def listing(conn: Connection) -> Sequence[Domain]:
+    """Return all domains by name."""
+    return [Domain(**row) for row in conn.execute(select(domains).order_by(domains.c.name)).mappings()]
+
+
+def set_rules(conn: Connection, name: str, **rules: Unpack[DomainRules]) -> Domain:
+    """Change what is given, leave the rest; raises Unknown."""
+    if rules:
+        changed = conn.execute(update(domains).where(domains.c.name == name).values(**rules))
+        if not changed.rowcount:
+            raise Unknown(f"there is no domain {name}")
+    return get(conn, name)
+
+
+def extend(conn: Connection, name: str, days: int, *, now: float | None = None) -> Domain:
+    """Let the window end `days` later: than its end while it is open, than now once it is over.
+
+    A window that was over is re-opened under a new number, hence a new sealing key.
+    """
+    at = db_now(conn) if now is None else now
+    before = get(conn, name)
+    if before.window_open(at):
+        values: dict[str, Any] = {"window_ends_at": before.window_ends_at + days * DAY}
+    else:
+        values = {
+            "window_opened_at": at,
+            "window_ends_at": at + days * DAY,
+            "window_number": before.window_number + 1,
+        }
+    conn.execute(update(domains).where(domains.c.name == name).values(**values, window_over_for=0.0))
+    return get(conn, name)
+
+
+def confirm_ended(
+    conn: Connection, *, seconds: float, grace: float = 3600.0, now: float | None = None
+) -> Sequence[Domain]:
+    """Return the domains whose window has been seen over for `grace` seconds of running time.
+
+    `seconds` is what passed since the caller's last look by a clock that nobody can set, so that a
+    wall clock that jumps ahead and is put right again ends no window. What cannot be undone
+    (closing accounts, destroying keys) follows this, not the bare comparison of times.
+    """
+    at = db_now(conn) if now is None else now
+    over = domains.c.window_ends_at <= at
+    conn.execute(update(domains).where(~over, domains.c.window_over_for > 0).values(window_over_for=0.0))
+    conn.execute(
+        update(domains)
+        .where(over, domains.c.window_over_for < grace)
+        .values(window_over_for=domains.c.window_over_for + seconds)
+    )
+    ended = select(domains).where(over, domains.c.window_over_for >= grace).order_by(domains.c.name)
+    return [Domain(**row) for row in conn.execute(ended).mappings()]
+
+
+def remove(conn: Connection, name: str) -> int:
+    """Remove the domain with all its accounts; return how many accounts that were. Raises Unknown."""
+    get(conn, name)
+    count = conn.execute(select(func.count()).where(accounts.c.domain == name)).scalar_one()
+    conn.execute(delete(accounts).where(accounts.c.domain == name))
+    conn.execute(delete(domains).where(domains.c.name == name))
+    return count

@@ -1,0 +1,78 @@
+"""What is about to be appended: a durable row before the APPEND, removed by the ledger's commit.
+
+After a crash the target is read from `target_uidnext` on and each intent is settled by digests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select
+
+from mailferry.store.database import db_now
+from mailferry.store.ledger_blocks import pack_uids, unpack_uids
+from mailferry.store.schema import intents, mailboxes
+
+_ACCOUNT = select(mailboxes.c.account_id).where(mailboxes.c.id == bindparam("this"))
+_OPEN = insert(intents).returning(intents.c.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One APPEND (of one message or a batch) that was begun and not yet settled."""
+
+    id: int
+    account_id: int
+    mailbox_id: int
+    opened_at: float
+    target_name: bytes
+    target_uidvalidity: int
+    target_uidnext: int
+    """The target mailbox's UIDNEXT before the APPEND: what it brought lies at or above it."""
+    source_uidvalidity: int | None
+    source_uids: tuple[int, ...]
+
+
+def open_intent(
+    conn: Connection,
+    mailbox_id: int,
+    *,
+    target_name: bytes,
+    target_uidvalidity: int,
+    target_uidnext: int,
+    source_uids: Sequence[int],
+    source_uidvalidity: int | None = None,
+    now: float | None = None,
+) -> int:
+    """Write an intent and return its id; the APPEND may start once the transaction is committed."""
+    values = {
+        "account_id": conn.execute(_ACCOUNT, {"this": mailbox_id}).scalar_one(),
+        "mailbox_id": mailbox_id,
+        "opened_at": db_now(conn) if now is None else now,
+        "target_name": target_name,
+        "target_uidvalidity": target_uidvalidity,
+        "target_uidnext": target_uidnext,
+        "source_uidvalidity": source_uidvalidity,
+        "source_uids": pack_uids(source_uids),
+    }
+    return int(conn.execute(_OPEN, values).scalar_one())
+
+
+def pending(conn: Connection, account_id: int) -> Sequence[Intent]:
+    """Return the account's intents that nobody settled, oldest first."""
+    rows = conn.execute(
+        select(intents).where(intents.c.account_id == account_id).order_by(intents.c.id)
+    ).mappings()
+    return [_intent(row) for row in rows]
+
+
+def settle(conn: Connection, intent_id: int) -> None:
+    """Remove an intent of which nothing reached the target; safe to repeat. (Else `ledger.commit` removes it.)"""
+    conn.execute(delete(intents).where(intents.c.id == intent_id))
+
+
+def _intent(row: RowMapping) -> Intent:
+    values = dict(row)
+    values["source_uids"] = unpack_uids(values["source_uids"])
+    return Intent(**values)

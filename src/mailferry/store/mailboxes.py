@@ -1,0 +1,129 @@
+"""The mailboxes of an account as its copy knows them: names on both sides and what was seen last.
+
+Raw wire names are the keys; what a server left out is None. POP3-only sources have one mailbox,
+named INBOX, whose source uids are numbers of our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TypedDict, Unpack
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from mailferry.store.faults import Unknown
+from mailferry.store.schema import mailboxes
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedMailbox:
+    """One source mailbox and its place at the target; `source_*` and `target_*` as last seen by a whole pass."""
+
+    id: int
+    account_id: int
+    source_name: bytes
+    source_uidvalidity: int | None
+    source_uidnext: int | None
+    source_highestmodseq: int | None
+    source_exists: int | None
+    target_name: bytes
+    target_uidvalidity: int | None
+    target_uidnext: int | None
+    target_highestmodseq: int | None
+    target_exists: int | None
+    role: str | None
+    subscribed: bool
+    gone: bool
+    """No longer listed by the source."""
+    checked_at: float | None
+    held_deletions: int
+    """Deletions that wait for `account approve`."""
+
+
+class MailboxChanges(TypedDict, total=False):
+    """What a pass may note about a mailbox."""
+
+    source_uidvalidity: int | None
+    source_uidnext: int | None
+    source_highestmodseq: int | None
+    source_exists: int | None
+    target_name: bytes
+    target_uidvalidity: int | None
+    target_uidnext: int | None
+    target_highestmodseq: int | None
+    target_exists: int | None
+    role: str | None
+    subscribed: bool
+    gone: bool
+    checked_at: float | None
+    held_deletions: int
+
+
+_COLUMNS = [mailboxes.c[field.name] for field in fields(CopiedMailbox)]
+
+
+def of_account(conn: Connection, account_id: int) -> Sequence[CopiedMailbox]:
+    """Return all mailboxes of the account, in the order in which they were first seen."""
+    query = select(*_COLUMNS).where(mailboxes.c.account_id == account_id).order_by(mailboxes.c.id)
+    return [CopiedMailbox(**row) for row in conn.execute(query).mappings()]
+
+
+def get(conn: Connection, mailbox_id: int) -> CopiedMailbox:
+    """Return one mailbox; raises Unknown."""
+    row = conn.execute(select(*_COLUMNS).where(mailboxes.c.id == mailbox_id)).mappings().first()
+    if row is None:
+        raise Unknown(f"there is no mailbox number {mailbox_id}")
+    return CopiedMailbox(**row)
+
+
+def ensure(
+    conn: Connection,
+    account_id: int,
+    source_name: bytes,
+    *,
+    target_name: bytes,
+    role: str | None = None,
+    subscribed: bool = False,
+) -> CopiedMailbox:
+    """Return the mailbox of that source name, made when it is new.
+
+    The target name of one that exists stays: a mapping is stable over runs.
+    """
+    query = select(*_COLUMNS).where(
+        mailboxes.c.account_id == account_id, mailboxes.c.source_name == source_name
+    )
+    row = conn.execute(query).mappings().first()
+    if row is not None:
+        return CopiedMailbox(**row)
+    made = conn.execute(
+        insert(mailboxes)
+        .values(
+            account_id=account_id,
+            source_name=source_name,
+            target_name=target_name,
+            role=role,
+            subscribed=subscribed,
+        )
+        .returning(mailboxes.c.id)
+    )
+    return get(conn, int(made.scalar_one()))
+
+
+def note(conn: Connection, mailbox_id: int, **changes: Unpack[MailboxChanges]) -> None:
+    """Change what is given, leave the rest; raises Unknown."""
+    if changes:
+        changed = conn.execute(update(mailboxes).where(mailboxes.c.id == mailbox_id).values(**changes))
+        if not changed.rowcount:
+            raise Unknown(f"there is no mailbox number {mailbox_id}")
+
+
+def held_deletions(conn: Connection, account_id: int) -> int:
+    """Return how many deletions of the account wait for an administrator."""
+    held = func.coalesce(func.sum(mailboxes.c.held_deletions), 0)
+    return int(conn.execute(select(held).where(mailboxes.c.account_id == account_id)).scalar_one())
+
+
+def release_deletions(conn: Connection, account_id: int) -> None:
+    """Let the next pass carry out what was held (the account row bears the administrator's approval)."""
+    conn.execute(update(mailboxes).where(mailboxes.c.account_id == account_id).values(held_deletions=0))

@@ -1,0 +1,272 @@
+"""What is known of an account's password: never the password, only its verifier and its sealed form.
+
+The password epoch counts the good passwords of the source; racing logins and pushes compare it.
+Times are on the database's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from mailferry.model.causes import Cause
+from mailferry.store.accounts import locked
+from mailferry.store.database import db_now
+from mailferry.store.faults import Conflict
+from mailferry.store.schema import accounts, passwords, refusals, refused_passwords
+
+_BY_ACCOUNT = select(passwords).where(passwords.c.account_id == bindparam("this"))
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordRecord:
+    """The password row of one account; all empty before the first good login or import."""
+
+    account_id: int
+    password_epoch: int = 0
+    verifier: str | None = None
+    """Slow hash of the password that the source last accepted."""
+    verified_at: float | None = None
+    """When the source accepted it; None for one that only an import named."""
+    sealed: bytes | None = None
+    sealed_window: int | None = None
+    """Number of the domain's window whose key sealed it."""
+    pushed_hash: str | None = None
+    """The hash that we wrote at the target, which a compare-and-set expects to find there."""
+    pushed_at: float | None = None
+    proved_at: float | None = None
+    """When a login at the target succeeded with the pushed password."""
+    target_wins: bool = False
+    """Somebody changed the password at the target: ours is never pushed again until a reset."""
+    sealed_by_import: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A judged refusal that is remembered for a while, so that repeats do not reach the source."""
+
+    cause: Cause
+    until: float
+
+
+def get(conn: Connection, account_id: int) -> PasswordRecord:
+    """Return the account's password row, empty when there is none yet."""
+    row = conn.execute(_BY_ACCOUNT, {"this": account_id}).mappings().first()
+    return PasswordRecord(account_id=account_id) if row is None else PasswordRecord(**row)
+
+
+def verified(
+    conn: Connection,
+    account_id: int,
+    *,
+    password_epoch: int,
+    verifier: str,
+    sealed: bytes | None,
+    window_number: int | None,
+    at: float | None = None,
+) -> PasswordRecord:
+    """Record a password that the source just accepted, in place of the one before; return the new row.
+
+    What was pushed before is no longer proved. Raises Conflict when another login was first.
+    """
+    before = _checked(conn, account_id, password_epoch)
+    values: dict[str, Any] = {
+        "password_epoch": before.password_epoch + 1,
+        "verifier": verifier,
+        "verified_at": db_now(conn) if at is None else at,
+        "sealed": sealed,
+        "sealed_window": window_number if sealed is not None else None,
+        "sealed_by_import": False,
+        "proved_at": None,
+    }
+    return _save(conn, account_id, values)
+
+
+def seen_again(conn: Connection, account_id: int, *, password_epoch: int, at: float | None = None) -> None:
+    """Note that the source accepted the recorded password once more; silent when it was replaced meanwhile."""
+    moment = db_now(conn) if at is None else at
+    conn.execute(
+        update(passwords)
+        .where(passwords.c.account_id == account_id, passwords.c.password_epoch == password_epoch)
+        .values(verified_at=moment)
+    )
+
+
+def imported(
+    conn: Connection, account_id: int, *, password_epoch: int, sealed: bytes, window_number: int
+) -> PasswordRecord:
+    """Keep a sealed password that an import or an administrator named; it is not verified and never pushed.
+
+    Raises Conflict when a login was first.
+    """
+    before = _checked(conn, account_id, password_epoch)
+    values: dict[str, Any] = {
+        "password_epoch": before.password_epoch + 1,
+        "sealed": sealed,
+        "sealed_window": window_number,
+        "sealed_by_import": True,
+        "verifier": None,
+        "verified_at": None,
+    }
+    return _save(conn, account_id, values)
+
+
+def pushed(
+    conn: Connection, account_id: int, *, password_epoch: int, pushed_hash: str, at: float | None = None
+) -> PasswordRecord:
+    """Record the hash that now stands at the target, not proved yet; raises Conflict."""
+    _checked(conn, account_id, password_epoch)
+    moment = db_now(conn) if at is None else at
+    return _save(conn, account_id, {"pushed_hash": pushed_hash, "pushed_at": moment, "proved_at": None})
+
+
+def proved(
+    conn: Connection, account_id: int, *, password_epoch: int, at: float | None = None
+) -> PasswordRecord:
+    """Record that a target login with the pushed password succeeded; raises Conflict."""
+    _checked(conn, account_id, password_epoch)
+    return _save(conn, account_id, {"proved_at": db_now(conn) if at is None else at})
+
+
+def target_wins(conn: Connection, account_id: int, *, wins: bool = True) -> PasswordRecord:
+    """Say that the target's password was changed there (or, by an administrator, that it no longer counts).
+
+    A reset forgets what we had pushed as well, so that the next push overwrites what stands there.
+    """
+    locked(conn, account_id)
+    values: dict[str, Any] = {"target_wins": wins}
+    if not wins:
+        values |= {"pushed_hash": None, "pushed_at": None, "proved_at": None}
+    return _save(conn, account_id, values)
+
+
+def forget_sealed(conn: Connection, account_id: int) -> None:
+    """Drop the sealed password: no copy, sweep or push needs it any more. `Database.scrub` ends its traces."""
+    conn.execute(
+        update(passwords)
+        .where(passwords.c.account_id == account_id, passwords.c.sealed.is_not(None))
+        .values(sealed=None, sealed_window=None)
+    )
+
+
+def forget_sealed_of_window(conn: Connection, domain: str, window_number: int) -> int:
+    """Drop all passwords sealed under the key of that window; return how many."""
+    of_domain = select(accounts.c.id).where(accounts.c.domain == domain)
+    return conn.execute(
+        update(passwords)
+        .where(passwords.c.sealed_window == window_number, passwords.c.account_id.in_(of_domain))
+        .values(sealed=None, sealed_window=None)
+    ).rowcount
+
+
+def sealed_windows(conn: Connection, domain: str) -> Sequence[int]:
+    """Return the numbers of the domain's windows whose keys still seal something."""
+    query = (
+        select(passwords.c.sealed_window)
+        .join(accounts, accounts.c.id == passwords.c.account_id)
+        .where(accounts.c.domain == domain, passwords.c.sealed_window.is_not(None))
+        .distinct()
+        .order_by(passwords.c.sealed_window)
+    )
+    return list(conn.execute(query).scalars())
+
+
+# --- passwords that once were good and then were not
+
+
+def remember_refused(conn: Connection, account_id: int, verifier: str, *, at: float | None = None) -> None:
+    """Remember a password that was accepted once and then refused: it is never accepted again."""
+    moment = db_now(conn) if at is None else at
+    there = select(refused_passwords.c.id).where(
+        refused_passwords.c.account_id == account_id, refused_passwords.c.verifier == verifier
+    )
+    if conn.execute(there).first() is None:
+        conn.execute(insert(refused_passwords).values(account_id=account_id, verifier=verifier, at=moment))
+
+
+def refused(conn: Connection, account_id: int) -> Sequence[str]:
+    """Return the verifiers of passwords that must never be accepted again, newest first."""
+    query = (
+        select(refused_passwords.c.verifier)
+        .where(refused_passwords.c.account_id == account_id)
+        .order_by(refused_passwords.c.id.desc())
+    )
+    return list(conn.execute(query).scalars())
+
+
+# --- refusals that need not be asked again
+
+
+def cache_refusal(
+    conn: Connection,
+    account_id: int,
+    keyed_hash: bytes,
+    *,
+    cause: Cause,
+    seconds: float = 600.0,
+    now: float | None = None,
+) -> None:
+    """Remember for `seconds` that the source refused this password (known by its keyed hash only)."""
+    at = db_now(conn) if now is None else now
+    conn.execute(delete(refusals).where(refusals.c.until <= at))
+    make = sqlite_insert if conn.dialect.name == "sqlite" else postgresql_insert
+    values = {"cause": cause.value, "until": at + seconds}
+    conn.execute(
+        make(refusals)
+        .values(account_id=account_id, keyed_hash=keyed_hash, **values)
+        .on_conflict_do_update(index_elements=["account_id", "keyed_hash"], set_=values)
+    )
+
+
+def cached_refusal(
+    conn: Connection, account_id: int, keyed_hash: bytes, *, now: float | None = None
+) -> Refusal | None:
+    """Return the refusal that is still remembered for this password, or None."""
+    at = db_now(conn) if now is None else now
+    row = conn.execute(
+        select(refusals.c.cause, refusals.c.until).where(
+            refusals.c.account_id == account_id,
+            refusals.c.keyed_hash == keyed_hash,
+            refusals.c.until > at,
+        )
+    ).first()
+    return None if row is None else Refusal(cause=Cause(row.cause), until=row.until)
+
+
+def clear_refusals(conn: Connection, account_id: int) -> None:
+    """Forget remembered refusals: the user page or an administrator asks to try again."""
+    conn.execute(delete(refusals).where(refusals.c.account_id == account_id))
+
+
+def never_verified(conn: Connection, domain: str) -> int:
+    """Return how many accounts of the domain have no password that the source accepted."""
+    query = (
+        select(func.count())
+        .select_from(accounts)
+        .outerjoin(passwords, passwords.c.account_id == accounts.c.id)
+        .where(accounts.c.domain == domain, passwords.c.verified_at.is_(None))
+    )
+    return conn.execute(query).scalar_one()
+
+
+def _checked(conn: Connection, account_id: int, password_epoch: int) -> PasswordRecord:
+    locked(conn, account_id)
+    before = get(conn, account_id)
+    if before.password_epoch != password_epoch:
+        raise Conflict(f"password epoch {before.password_epoch} in the store, {password_epoch} seen")
+    return before
+
+
+def _save(conn: Connection, account_id: int, values: dict[str, Any]) -> PasswordRecord:
+    make = sqlite_insert if conn.dialect.name == "sqlite" else postgresql_insert
+    conn.execute(
+        make(passwords)
+        .values(account_id=account_id, **values)
+        .on_conflict_do_update(index_elements=["account_id"], set_=values)
+    )
+    return get(conn, account_id)

@@ -1,0 +1,81 @@
+"""One row a minute and domain: what charts and the estimated time of arrival are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, func, select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from mailferry.store.database import db_now
+from mailferry.store.schema import samples
+
+MINUTE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What happened in one minute (seconds since 1970 of its beginning)."""
+
+    at: float
+    messages: int
+    octets: int
+    late: int
+    skipped: int
+    logins: int
+
+
+def add(
+    conn: Connection,
+    domain: str,
+    *,
+    messages: int = 0,
+    octets: int = 0,
+    late: int = 0,
+    skipped: int = 0,
+    logins: int = 0,
+    now: float | None = None,
+) -> None:
+    """Add to the domain's present minute."""
+    at = db_now(conn) if now is None else now
+    make = sqlite_insert if conn.dialect.name == "sqlite" else postgresql_insert
+    counts = {"messages": messages, "octets": octets, "late": late, "skipped": skipped, "logins": logins}
+    conn.execute(
+        make(samples)
+        .values(domain=domain, minute=int(at // MINUTE), **counts)
+        .on_conflict_do_update(
+            index_elements=["domain", "minute"],
+            set_={name: samples.c[name] + count for name, count in counts.items()},
+        )
+    )
+
+
+def series(
+    conn: Connection, *, since: float, until: float, domain: str | None = None, step: int = 1
+) -> Sequence[Sample]:
+    """Return the samples of a span in order of time, summed over `step` minutes and all domains unless one is named."""
+    minute = (
+        (samples.c.minute / step).label("slot")
+        if step == 1
+        else (samples.c.minute.op("/")(step)).label("slot")
+    )
+    sums = [func.sum(samples.c[name]) for name in ("messages", "octets", "late", "skipped", "logins")]
+    query = (
+        select(minute, *sums)
+        .where(samples.c.minute >= int(since // MINUTE), samples.c.minute < until / MINUTE)
+        .group_by(minute)
+        .order_by(minute)
+    )
+    if domain is not None:
+        query = query.where(samples.c.domain == domain)
+    return [
+        Sample(int(slot) * step * MINUTE, *(int(value) for value in values))
+        for slot, *values in conn.execute(query)
+    ]
+
+
+def prune(conn: Connection, *, before: float) -> int:
+    """Remove samples older than `before`; return how many."""
+    return conn.execute(delete(samples).where(samples.c.minute < int(before // MINUTE))).rowcount

@@ -1,0 +1,364 @@
+"""The tables. What they mean stands in the file of plain functions that bears each table's name.
+
+Times are seconds since 1970 (UTC) as floating numbers; octets that servers sent are kept as octets.
+The versions in `versions/` create and change these tables; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only in a column of type INTEGER."""
+
+_ZERO = text("0")
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean, nullable=False, server_default=false())
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default=_ZERO)
+
+
+def _account(*, primary: bool = False) -> Column[int]:
+    return Column(
+        "account_id",
+        BigInteger,
+        ForeignKey("accounts.id", ondelete="CASCADE"),
+        nullable=False,
+        primary_key=primary,
+        autoincrement=False,
+    )
+
+
+domains = Table(
+    "domains",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("source_imap", Text),
+    Column("source_pop3", Text),
+    Column("provider", Text, nullable=False),
+    Column("target_imap", Text),
+    Column("target_pop3", Text),
+    Column("window_days", Integer, nullable=False),
+    Column("window_opened_at", Double, nullable=False),
+    Column("window_ends_at", Double, nullable=False),
+    Column("window_number", Integer, nullable=False),
+    Column("window_over_for", Double, nullable=False, server_default=_ZERO),
+    Column("login_form", Text, nullable=False),
+    Column("switch", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    _flag("accept_plaintext"),
+    _flag("push_from_plaintext"),
+    _flag("paused"),
+    Column("added_at", Double, nullable=False),
+    CheckConstraint("source_imap IS NOT NULL OR source_pop3 IS NOT NULL", name="a_source"),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("boot_id", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("renewed_at", Double, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("address", Text, nullable=False, unique=True),
+    Column("domain", Text, ForeignKey("domains.name"), nullable=False),
+    Column("source_login", Text),
+    Column("phase", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("added_at", Double, nullable=False),
+    Column("trigger", Text),
+    Column("first_trigger_at", Double),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    # the last run and what follows from it
+    Column("last_result", Text),
+    Column("last_run_ended_at", Double),
+    Column("cause", Text),
+    Column("cause_text", Text),
+    Column("next_retry_at", Double),
+    _count("failed_runs"),
+    # how far the copy is
+    _count("total"),
+    _count("copied"),
+    _count("skipped"),
+    _count("bytes_total"),
+    _count("bytes_copied"),
+    Column("completeness", Text),
+    _flag("used_pop3"),
+    _count("bypass_changes"),
+    Column("bypass_last_at", Double),
+    # what an administrator said
+    _flag("paused"),
+    Column("approved_at", Double),
+    # the way to the cutover
+    _flag("cutover_wanted"),
+    Column("drain_until", Double),
+    Column("freeze_until", Double),
+    _count("freeze_overruns"),
+    # late mail
+    Column("sweep_asked_at", Double),
+    Column("swept_at", Double),
+    # who works on it
+    Column("next_due_at", Double),
+    Column("woken_at", Double),
+    Column("lease_node", BigInteger),
+    _count("lease_number"),
+    Column("lease_until", Double),
+    Index(None, "domain", "phase"),
+    Index(None, "next_due_at"),
+    Index(None, "lease_node"),
+    Index(None, "freeze_until"),
+    sqlite_autoincrement=True,
+)
+
+history = Table(
+    "history",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    _account(),
+    Column("at", Double, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("phase_from", Text, nullable=False),
+    Column("phase_to", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("cause", Text),
+    Column("detail", Text),
+    Column("who", Text),
+    Index(None, "account_id", "id"),
+)
+
+flips = Table(
+    "flips",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    _flag("logged"),
+    UniqueConstraint("address", "epoch"),
+    Index("ix_flips_unlogged", "id", sqlite_where=text("NOT logged"), postgresql_where=text("NOT logged")),
+)
+
+passwords = Table(
+    "passwords",
+    metadata,
+    _account(primary=True),
+    _count("password_epoch"),
+    Column("verifier", Text),
+    Column("verified_at", Double),
+    Column("sealed", LargeBinary),
+    Column("sealed_window", Integer),
+    Column("pushed_hash", Text),
+    Column("pushed_at", Double),
+    Column("proved_at", Double),
+    _flag("target_wins"),
+    _flag("sealed_by_import"),
+)
+
+refused_passwords = Table(
+    "refused_passwords",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    _account(),
+    Column("verifier", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Index(None, "account_id"),
+)
+
+refusals = Table(
+    "refusals",
+    metadata,
+    _account(primary=True),
+    Column("keyed_hash", LargeBinary, primary_key=True),
+    Column("cause", Text, nullable=False),
+    Column("until", Double, nullable=False),
+    Index(None, "until"),
+)
+
+mailboxes = Table(
+    "mailboxes",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    _account(),
+    Column("source_name", LargeBinary, nullable=False),
+    Column("source_uidvalidity", BigInteger),
+    Column("source_uidnext", BigInteger),
+    Column("source_highestmodseq", BigInteger),
+    Column("source_exists", BigInteger),
+    Column("target_name", LargeBinary, nullable=False),
+    Column("target_uidvalidity", BigInteger),
+    Column("target_uidnext", BigInteger),
+    Column("target_highestmodseq", BigInteger),
+    Column("target_exists", BigInteger),
+    Column("role", Text),
+    _flag("subscribed"),
+    _flag("gone"),
+    Column("checked_at", Double),
+    _count("held_deletions"),
+    UniqueConstraint("account_id", "source_name"),
+    sqlite_autoincrement=True,
+)
+
+ledger_blocks = Table(
+    "ledger_blocks",
+    metadata,
+    Column(
+        "mailbox_id",
+        BigInteger,
+        ForeignKey("mailboxes.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("low_uid", BigInteger, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
+    Column("entries", Integer, nullable=False),
+    Column("packed", LargeBinary, nullable=False),
+)
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    _account(),
+    Column(
+        "mailbox_id", BigInteger, ForeignKey("mailboxes.id", ondelete="CASCADE"), nullable=False, index=True
+    ),
+    Column("opened_at", Double, nullable=False),
+    Column("target_name", LargeBinary, nullable=False),
+    Column("target_uidvalidity", BigInteger, nullable=False),
+    Column("target_uidnext", BigInteger, nullable=False),
+    Column("source_uidvalidity", BigInteger),
+    Column("source_uids", LargeBinary, nullable=False),
+    Index(None, "account_id"),
+    sqlite_autoincrement=True,
+)
+
+skipped = Table(
+    "skipped",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    _account(),
+    Column("mailbox_id", BigInteger, ForeignKey("mailboxes.id", ondelete="CASCADE"), nullable=False),
+    Column("source_uid", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text),
+    Column("size", BigInteger),
+    Column("tries", Integer, nullable=False),
+    Column("at", Double, nullable=False),
+    UniqueConstraint("mailbox_id", "source_uid"),
+    Index(None, "account_id", "id"),
+)
+
+uidl_facts = Table(
+    "uidl_facts",
+    metadata,
+    _account(primary=True),
+    Column("side", Text, primary_key=True),
+    Column("uidl", LargeBinary, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("uid", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+uidl_map = Table(
+    "uidl_map",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    _account(),
+    Column("position", Integer, nullable=False),
+    Column("source_uidl", LargeBinary),
+    Column("target_uidl", LargeBinary),
+    UniqueConstraint("account_id", "source_uidl"),
+    UniqueConstraint("account_id", "target_uidl"),
+    CheckConstraint("source_uidl IS NOT NULL OR target_uidl IS NOT NULL", name="a_side"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    _account(),
+    Column("node_id", BigInteger, ForeignKey("nodes.id", ondelete="CASCADE"), nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("side", Text, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("opened_at", Double, nullable=False),
+    _flag("resting"),
+    Index(None, "account_id"),
+    Index(None, "node_id"),
+    sqlite_autoincrement=True,
+)
+
+samples = Table(
+    "samples",
+    metadata,
+    Column("domain", Text, ForeignKey("domains.name", ondelete="CASCADE"), primary_key=True),
+    Column("minute", BigInteger, primary_key=True, autoincrement=False),
+    _count("messages"),
+    _count("octets"),
+    _count("late"),
+    _count("skipped"),
+    _count("logins"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", Text),
+    Index(None, "subject"),
+)
+
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("verifier", Text, nullable=False),
+    Column("added_at", Double, nullable=False),
+)

@@ -1,0 +1,170 @@
+"""Sessions of accounts before their flip: a row is written before the server is dialled and goes when both ends are closed.
+
+Opening checks phase and epoch in the same transaction that writes the row, so that a freeze either
+sees the row or the session sees the freeze.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+
+from mailferry.model.access import Protocol, Side
+from mailferry.model.account import Phase
+from mailferry.store.accounts import locked
+from mailferry.store.cutovers import back_out_expired
+from mailferry.store.database import db_now
+from mailferry.store.faults import Held, Moved, NodeVoid
+from mailferry.store.schema import accounts, nodes, sessions
+
+_NODE = select(nodes.c.id).where(nodes.c.id == bindparam("node")).with_for_update(read=True)
+_OPEN = insert(sessions).returning(sessions.c.id)
+_CLOSE = delete(sessions).where(sessions.c.id == bindparam("this"))
+_WANTED = (
+    select(
+        sessions.c.id,
+        sessions.c.account_id,
+        sessions.c.protocol,
+        sessions.c.resting,
+        accounts.c.drain_until,
+    )
+    .join(accounts, accounts.c.id == sessions.c.account_id)
+    .where(
+        sessions.c.node_id == bindparam("node"),
+        accounts.c.cutover_wanted | (accounts.c.drain_until > bindparam("at")),
+    )
+    .order_by(sessions.c.id)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """One open session. `resting`: it stands in IDLE or has been silent for a minute."""
+
+    id: int
+    account_id: int
+    node_id: int
+    protocol: Protocol
+    side: Side
+    client: str
+    epoch: int
+    opened_at: float
+    resting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WantedSession:
+    """A session whose account waits for a quiet moment, or (`drain`) is to be ended now."""
+
+    session_id: int
+    account_id: int
+    protocol: Protocol
+    drain: bool
+    resting: bool
+    """What the store knows; the node corrects it by `set_resting`."""
+
+
+def open_session(
+    conn: Connection,
+    *,
+    account_id: int,
+    node_id: int,
+    protocol: Protocol,
+    side: Side,
+    client: str,
+    phase: Phase,
+    epoch: int,
+    now: float | None = None,
+) -> int:
+    """Write the row of a session that is about to be dialled and return its id.
+
+    Raises Held while the account is frozen or drained, Moved when phase or epoch are no longer what
+    the caller decided by (also after an expired freeze, which is set back here), NodeVoid when this
+    process was declared dead.
+    """
+    at = db_now(conn) if now is None else now
+    account = locked(conn, account_id)
+    if account.phase is Phase.FREEZE:
+        until = account.freeze_until or at
+        if until > at:
+            raise Held(until, until - at)
+        account = back_out_expired(conn, account, now=at)
+    if account.phase is not phase or account.epoch != epoch:
+        raise Moved(account.phase, account.epoch)
+    if account.drain_until is not None and account.drain_until > at:
+        raise Held(account.drain_until, account.drain_until - at)
+    if conn.execute(_NODE, {"node": node_id}).first() is None:
+        raise NodeVoid(f"node {node_id} was declared dead")
+    values = {
+        "account_id": account_id,
+        "node_id": node_id,
+        "protocol": protocol.value,
+        "side": side.value,
+        "client": client,
+        "epoch": epoch,
+        "opened_at": at,
+    }
+    session_id = int(conn.execute(_OPEN, values).scalar_one())
+    if protocol is Protocol.POP3 and not account.used_pop3:
+        conn.execute(update(accounts).where(accounts.c.id == account_id).values(used_pop3=True))
+    return session_id
+
+
+def close_session(conn: Connection, session_id: int) -> None:
+    """Remove the row: the server's answer to the end of the session, or its close, was seen. Safe to repeat."""
+    conn.execute(_CLOSE, {"this": session_id})
+
+
+def set_resting(conn: Connection, resting: Mapping[int, bool]) -> None:
+    """Note which sessions rest; ids that are gone are left out silently."""
+    for wanted in (True, False):
+        ids = [session_id for session_id, rests in resting.items() if rests is wanted]
+        if ids:
+            conn.execute(update(sessions).where(sessions.c.id.in_(ids)).values(resting=wanted))
+
+
+def of_account(conn: Connection, account_id: int) -> Sequence[SessionRow]:
+    """Return the account's open sessions."""
+    rows = conn.execute(select(sessions).where(sessions.c.account_id == account_id).order_by(sessions.c.id))
+    return [
+        SessionRow(
+            id=row.id,
+            account_id=row.account_id,
+            node_id=row.node_id,
+            protocol=Protocol(row.protocol),
+            side=Side(row.side),
+            client=row.client,
+            epoch=row.epoch,
+            opened_at=row.opened_at,
+            resting=row.resting,
+        )
+        for row in rows
+    ]
+
+
+def wanted_for_node(conn: Connection, node_id: int, *, now: float | None = None) -> Sequence[WantedSession]:
+    """Return this node's sessions whose accounts wait for a quiet moment or are being drained."""
+    at = db_now(conn) if now is None else now
+    rows = conn.execute(_WANTED, {"node": node_id, "at": at})
+    return [
+        WantedSession(
+            session_id=row.id,
+            account_id=row.account_id,
+            protocol=Protocol(row.protocol),
+            drain=row.drain_until is not None and row.drain_until > at,
+            resting=row.resting,
+        )
+        for row in rows
+    ]
+
+
+def counts(conn: Connection) -> Mapping[tuple[Protocol, Side], int]:
+    """Return the number of open rows by protocol and side."""
+    rows = conn.execute(
+        select(sessions.c.protocol, sessions.c.side, func.count()).group_by(
+            sessions.c.protocol, sessions.c.side
+        )
+    )
+    return {(Protocol(protocol), Side(side)): number for protocol, side, number in rows}

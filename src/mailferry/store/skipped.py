@@ -1,0 +1,107 @@
+"""Messages that were not copied, one row each with a named reason; retried and listed one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, func, select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from mailferry.store.database import db_now
+from mailferry.store.schema import mailboxes, skipped
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedMessage:
+    """One message that lies at the source only; `source_name` is its mailbox there, as on the wire."""
+
+    id: int
+    mailbox_id: int
+    source_name: bytes
+    source_uid: int
+    reason: str
+    """A short name, such as `too_big`."""
+    detail: str | None
+    """The server's own words."""
+    size: int | None
+    tries: int
+    at: float
+
+
+def note(
+    conn: Connection,
+    mailbox_id: int,
+    source_uid: int,
+    *,
+    reason: str,
+    detail: str | None = None,
+    size: int | None = None,
+    now: float | None = None,
+) -> bool:
+    """Record that a message was skipped (again); return whether it was not on the list before."""
+    at = db_now(conn) if now is None else now
+    account_id = conn.execute(select(mailboxes.c.account_id).where(mailboxes.c.id == mailbox_id)).scalar_one()
+    make = sqlite_insert if conn.dialect.name == "sqlite" else postgresql_insert
+    values = {"reason": reason, "detail": detail, "size": size, "at": at}
+    tries = conn.execute(
+        make(skipped)
+        .values(account_id=account_id, mailbox_id=mailbox_id, source_uid=source_uid, tries=1, **values)
+        .on_conflict_do_update(
+            index_elements=["mailbox_id", "source_uid"], set_={**values, "tries": skipped.c.tries + 1}
+        )
+        .returning(skipped.c.tries)
+    ).scalar_one()
+    return bool(tries == 1)
+
+
+def forget(conn: Connection, mailbox_id: int, source_uids: Sequence[int]) -> int:
+    """Take messages off the list (they were copied after all, or are gone); return how many were on it."""
+    return conn.execute(
+        delete(skipped).where(skipped.c.mailbox_id == mailbox_id, skipped.c.source_uid.in_(source_uids))
+    ).rowcount
+
+
+def listing(
+    conn: Connection, account_id: int, *, after: int = 0, limit: int = 500
+) -> Sequence[SkippedMessage]:
+    """Return skipped messages of an account whose ids follow `after`."""
+    rows = conn.execute(
+        select(skipped, mailboxes.c.source_name)
+        .join(mailboxes, mailboxes.c.id == skipped.c.mailbox_id)
+        .where(skipped.c.account_id == account_id, skipped.c.id > after)
+        .order_by(skipped.c.id)
+        .limit(limit)
+    )
+    return [
+        SkippedMessage(
+            id=row.id,
+            mailbox_id=row.mailbox_id,
+            source_name=row.source_name,
+            source_uid=row.source_uid,
+            reason=row.reason,
+            detail=row.detail,
+            size=row.size,
+            tries=row.tries,
+            at=row.at,
+        )
+        for row in rows
+    ]
+
+
+def of_mailbox(conn: Connection, mailbox_id: int) -> frozenset[int]:
+    """Return the source uids of a mailbox that are on the list."""
+    return frozenset(
+        conn.execute(select(skipped.c.source_uid).where(skipped.c.mailbox_id == mailbox_id)).scalars()
+    )
+
+
+def counts(conn: Connection, account_id: int) -> Mapping[str, int]:
+    """Return how many messages of the account were skipped, by reason."""
+    rows = conn.execute(
+        select(skipped.c.reason, func.count().label("number"))
+        .where(skipped.c.account_id == account_id)
+        .group_by(skipped.c.reason)
+    )
+    return {row.reason: row.number for row in rows}

@@ -1,0 +1,43 @@
+"""`/metrics` on a listener of its own: all processes together, and the facts that only the store knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import FastAPI, Response
+
+from mailferry.model.account import State
+from mailferry.observe import metrics
+from mailferry.store import account_listing, domains, leases
+from mailferry.store.database import Database, db_now
+from mailferry.store.faults import StoreUnavailable
+
+_WINDOW_DAYS = (1, 3, 7, 30)
+_DAY = 86400.0
+
+
+def metrics_app(database: Database, render: Callable[[], bytes] = metrics.render) -> FastAPI:
+    """Return the application of the metrics listener."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+
+    @app.get("/metrics")
+    def show() -> Response:
+        try:
+            state_the_store(database)
+        except StoreUnavailable:
+            pass  # the other numbers are wanted most when the store is down
+        return Response(render(), media_type=metrics.CONTENT_TYPE)
+
+    return app
+
+
+def state_the_store(database: Database) -> None:
+    """Put what is counted in the store into the gauges."""
+    counts = database.read_now("accounts by state", account_listing.counts_by_state)
+    for state in State:
+        metrics.ACCOUNTS.put(counts.get(state, 0), state=state.value)
+    metrics.COPY_QUEUE.put(database.read_now("queue", leases.queue_length))
+    now, found = database.read_now("windows", lambda conn: (db_now(conn), domains.listing(conn)))
+    for days in _WINDOW_DAYS:
+        ending = sum(now <= domain.window_ends_at < now + days * _DAY for domain in found)
+        metrics.WINDOWS_ENDING.put(ending, days=str(days))

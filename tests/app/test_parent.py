@@ -1,0 +1,126 @@
+"""The parent with real forks: it runs in a process of its own and tells what it does line by line."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import os, signal, sys, time
+from mailferry.app.children import Job
+from mailferry.app.parent import Parent
+
+def tell(*words):
+    sys.stdout.write(" ".join(map(str, words)) + "\\n"); sys.stdout.flush()
+
+class Log:
+    def info(self, event, **facts): pass
+    def error(self, event, **facts): tell("error", event)
+
+def work(name):
+    def run(pipe):
+        signal.signal(signal.SIGTERM, lambda *_: (tell("ended", name), os._exit(0)))
+        tell("worker", name, os.getpid())
+        while True:
+            os.write(pipe, b".")
+            time.sleep(0.05)
+    return run
+
+jobs = [Job("proxy", 0, work("proxy")), Job("copier", 0, work("copier"))]
+parent = Parent(jobs, log=Log(), after_death=lambda pid: tell("void", pid), on_ready=lambda: tell("ready"))
+code = parent.run()
+assert "twisted.internet.reactor" not in sys.modules
+sys.exit(code)
+"""
+
+
+class Lines:
+    """The lines a process prints, waited for with a limit."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.seen: list[str] = []
+        self._rest = b""
+
+    def until(self, beginning: str, seconds: float = 15.0) -> str:
+        assert self.process.stdout is not None
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            ready, _, _ = select.select([self.process.stdout], [], [], 0.2)
+            if ready:
+                octets = os.read(self.process.stdout.fileno(), 65536)
+                if not octets:
+                    break
+                *lines, self._rest = (self._rest + octets).split(b"\n")
+                self.seen += [line.decode() for line in lines]
+            for number, line in enumerate(self.seen):
+                if line.startswith(beginning):
+                    del self.seen[: number + 1]
+                    return line
+        raise AssertionError(f"no line {beginning!r}; seen: {self.seen}")
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Lines]]:
+    script = tmp_path / "parent.py"
+    script.write_text(SCRIPT)
+    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE)
+    yield process, Lines(process)
+    if process.poll() is None:
+        process.kill()
+    process.wait(10)
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+    return state != "Z"
+
+
+def gone(pid: int, seconds: float = 10.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while alive(pid) and time.monotonic() < deadline:
+        select.select([], [], [], 0.05)
+    return not alive(pid)
+
+
+def test_a_killed_worker_is_voided_and_replaced_and_the_others_stay(
+    parent: tuple[subprocess.Popen[bytes], Lines],
+) -> None:
+    process, lines = parent
+    first = int(lines.until("worker proxy").split()[2])
+    copier = int(lines.until("worker copier").split()[2])
+    lines.until("ready")
+    os.kill(first, signal.SIGKILL)
+    assert lines.until("void") == f"void {first}"
+    second = int(lines.until("worker proxy").split()[2])
+    assert second != first
+    assert alive(copier)
+    process.send_signal(signal.SIGTERM)
+    lines.until("ended")
+    assert process.wait(10) == 0
+    assert not alive(second)
+    assert not alive(copier)
+
+
+def test_workers_end_when_the_parent_is_killed(parent: tuple[subprocess.Popen[bytes], Lines]) -> None:
+    process, lines = parent
+    proxy = int(lines.until("worker proxy").split()[2])
+    copier = int(lines.until("worker copier").split()[2])
+    process.kill()
+    process.wait(10)
+    assert gone(proxy)
+    assert gone(copier)

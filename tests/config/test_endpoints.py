@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailferry.config.endpoints import BadEndpoint, SystemdEndpoint, TcpEndpoint, parse_endpoint
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("tcp:143", TcpEndpoint(143, "0.0.0.0")),
+        ("tcp:0", TcpEndpoint(0, "0.0.0.0")),
+        ("tcp:port=143", TcpEndpoint(143, "0.0.0.0")),
+        ("tcp:143:interface=127.0.0.1", TcpEndpoint(143, "127.0.0.1")),
+        ("tcp:143:interface=localhost", TcpEndpoint(143, "127.0.0.1")),
+        ("tcp:143:interface=[::1]", TcpEndpoint(143, "::1")),
+        (r"tcp:143:interface=\:\:1", TcpEndpoint(143, "::1")),
+        ("systemd:name=imap", SystemdEndpoint("imap")),
+    ],
+)
+def test_an_endpoint_is_understood_and_written_back(
+    text: str, endpoint: TcpEndpoint | SystemdEndpoint
+) -> None:
+    assert parse_endpoint(text) == endpoint
+    assert parse_endpoint(str(endpoint)) == endpoint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "143",
+        "udp:143",
+        "tcp:",
+        "tcp:x",
+        "tcp:65536",
+        "tcp:-1",
+        "tcp:143:iface=x",
+        "tcp:143:interface=mail.test",
+        "tcp:143:interface=",
+        "systemd:",
+        "systemd:imap",
+        "systemd:name=",
+        "tcp:1:interface=::1",
+        "tcp:１４３",
+    ],
+)
+def test_what_is_no_endpoint_says_so(text: str) -> None:
+    with pytest.raises(BadEndpoint):
+        parse_endpoint(text)
+
+
+def test_only_an_address_of_this_machine_alone_is_loopback() -> None:
+    assert parse_endpoint("tcp:1:interface=127.0.0.2").loopback
+    assert not parse_endpoint("tcp:1").loopback
+    assert not parse_endpoint("systemd:name=x").loopback
+
+
+@given(st.text(max_size=40))
+def test_no_text_breaks_the_parser(text: str) -> None:
+    try:
+        parse_endpoint(text)
+    except BadEndpoint:
+        pass

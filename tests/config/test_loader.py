@@ -1,0 +1,248 @@
+"""Every fault at once, each with its file and key; what stands in the environment comes last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mailferry.config.faults import BadConfiguration
+from mailferry.config.loader import load
+from mailferry.config.settings import Settings
+from tests.kit.canary import canary, search
+
+TARGET = '[target]\nimap = "imaps://new.test"\n'
+
+
+def reading(folder: Path, text: str, environ: dict[str, str] | None = None) -> Settings:
+    path = folder / "mailferry.toml"
+    path.write_text(text)
+    return load(path, environ or {})
+
+
+def faults(folder: Path, text: str, environ: dict[str, str] | None = None) -> dict[str, str]:
+    with pytest.raises(BadConfiguration) as caught:
+        reading(folder, text, environ)
+    return {fault.key: fault.message for fault in caught.value.faults}
+
+
+def test_a_file_with_a_target_is_enough(tmp_path: Path) -> None:
+    settings = reading(tmp_path, TARGET)
+    assert settings.copy_.batch_messages == 50
+    assert settings.service.database_url.reveal() == b"sqlite:////var/lib/mailferry/mailferry.db"
+
+
+def test_all_faults_are_told_together(tmp_path: Path) -> None:
+    text = """
+        [service]
+        state_dir = "relative"
+        proxi_processes = 3
+        allow_networks = ["10.0.0.0/8", "10.1.2.3/8"]
+        source_addresses = ["here"]
+        [[listen]]
+        service = "imapx"
+        endpoint = "udp:143"
+        [target]
+        imap = "imap://10.0.0.1?tls=none"
+        quiet_seconds = 3
+        [copy]
+        batch_messages = "many"
+        freeze_budget_seconds = 99
+        [logg]
+    """
+    found = faults(tmp_path, text)
+    assert set(found) == {
+        "service.state_dir",
+        "service.proxi_processes",
+        "service.allow_networks[2]",
+        "service.source_addresses[1]",
+        "listen[1].service",
+        "listen[1].endpoint",
+        "target.imap",
+        "target.quiet_seconds",
+        "copy.batch_messages",
+        "copy.freeze_budget_seconds",
+        "logg",
+    }
+    assert found["service.proxi_processes"] == "unknown key; did you mean proxy_processes?"
+    assert found["target.quiet_seconds"] == "unknown key here; it belongs to [copy]"
+    assert found["logg"] == "unknown key; did you mean log?"
+
+
+def test_a_fault_names_its_file(tmp_path: Path) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        reading(tmp_path, "")
+    assert str(caught.value) == f"{tmp_path}/mailferry.toml: target: is missing"
+
+
+@pytest.mark.parametrize(
+    ("octets", "words"),
+    [
+        (b"[target\n", "not TOML"),
+        (b"\xff\xfe", "not UTF-8"),
+        (None, "No such file"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_clear_line(
+    tmp_path: Path, octets: bytes | None, words: str
+) -> None:
+    path = tmp_path / "mailferry.toml"
+    if octets is not None:
+        path.write_bytes(octets)
+    with pytest.raises(BadConfiguration, match=words):
+        load(path, {})
+
+
+@pytest.mark.parametrize(
+    ("listener", "words"),
+    [
+        ('service = "imap"\nendpoint = "tcp:143"', "needs the table [tls]"),
+        ('service = "imap"\nendpoint = "tcp:143"\ntls = "none"', "in clear"),
+        ('service = "web"\nendpoint = "tcp:80"', "in clear"),
+        ('service = "web"\nendpoint = "tcp:80:interface=127.0.0.1"\ntls = "starttls"', "implicit or none"),
+        ('service = "metrics"\nendpoint = "tcp:90"\ntls = "implicit"', "without TLS"),
+        ('service = "socketmap"\nendpoint = "tcp:90"', "not served yet"),
+    ],
+)
+def test_a_listener_that_cannot_be_meant_is_refused(tmp_path: Path, listener: str, words: str) -> None:
+    assert words in str(faults(tmp_path, f"[[listen]]\n{listener}\n{TARGET}"))
+
+
+def test_two_listeners_do_not_share_a_port_but_free_ports_are_many(tmp_path: Path) -> None:
+    one = '[[listen]]\nservice = "pop3"\nendpoint = "tcp:{0}:interface=127.0.0.1"\ntls = "none"\n'
+    assert "two listeners" in str(faults(tmp_path, one.format(110) * 2 + TARGET))
+    assert len(reading(tmp_path, one.format(0) * 2 + TARGET).listen) == 2
+
+
+def test_plaintext_doors_are_for_this_machine_or_for_those_who_say_so(tmp_path: Path) -> None:
+    door = '[[listen]]\nservice = "imap"\nendpoint = "tcp:143"\ntls = "none"\nplaintext_login = true\n'
+    assert reading(tmp_path, door + TARGET).listen[0].plaintext_login
+
+
+@pytest.mark.hazard("T6")
+@pytest.mark.parametrize("host", ["10.0.0.1", "new.test", "127.0.0.1.new.test", "localhost.new.test"])
+def test_a_plaintext_target_elsewhere_is_refused_unless_accepted(tmp_path: Path, host: str) -> None:
+    text = f'[target]\nimap = "imap://{host}?tls=none"\n'
+    assert "in clear" in faults(tmp_path, text)["target.imap"]
+    assert reading(tmp_path, text + "accept_plaintext = true\n").target.imap.host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "[::1]", "localhost"])
+def test_a_plaintext_target_on_this_machine_is_fine(tmp_path: Path, host: str) -> None:
+    assert reading(tmp_path, f'[target]\nimap = "imap://{host}?tls=none"\n').target.imap.port == 143
+
+
+def test_a_master_login_needs_its_name_and_password(tmp_path: Path) -> None:
+    assert "master_user" in faults(tmp_path, TARGET + 'login = "dovecot-master"\n')["target"]
+
+
+@pytest.mark.parametrize("name", ["a*b", "a%b", "a b", "a\\u0000b"])
+def test_a_master_user_holds_no_separator(tmp_path: Path, name: str) -> None:
+    assert "target.master_user" in faults(tmp_path, TARGET + f'master_user = "{name}"\n')
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ('backend = "sql"', "needs the table [passwords.sql]"),
+        ('backend = "passwd-file"', "needs the table [passwords.passwd-file]"),
+        ('backend = "ldap"', "comes later"),
+        ('backend = "command"', "comes later"),
+        ('scheme = "MD5"', "should be"),
+    ],
+)
+def test_password_settings_fit_together(tmp_path: Path, table: str, words: str) -> None:
+    assert words in str(faults(tmp_path, f"{TARGET}[passwords]\n{table}\n"))
+
+
+@pytest.mark.hazard("T25")
+@pytest.mark.parametrize("key", ["update", "select"])
+def test_a_statement_binds_what_it_is_given(tmp_path: Path, key: str) -> None:
+    text = f'{TARGET}[passwords.sql]\nurl = "sqlite://"\n{key} = "SELECT 1"\n'
+    assert ":address" in faults(tmp_path, text)[f"passwords.sql.{key}"]
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
+    environ = {
+        "MAILFERRY_COPY__BATCH_MESSAGES": "7",
+        "MAILFERRY_PASSWORDS__PASSWD_FILE__PATH": "/etc/users",
+        "MAILFERRY_SERVICE__ALLOW_NETWORKS": '["10.0.0.0/8"]',
+        "MAILFERRY_PASSWORDS__PUSH_FROM_PLAINTEXT": "true",
+        "MAILFERRY_TARGET__MASTER_PASSWORD": '{env = "PW"}',
+        "PW": "open sesame",
+        "MAILFERRY_CONFIG": "/somewhere/else",
+        "UNRELATED__NAME": "x",
+    }
+    settings = reading(tmp_path, TARGET + "[copy]\nbatch_messages = 3\n", environ)
+    assert settings.copy_.batch_messages == 7
+    assert str(settings.passwords.passwd_file.path) == "/etc/users"
+    assert str(settings.service.allow_networks[0]) == "10.0.0.0/8"
+    assert settings.passwords.push_from_plaintext
+    assert settings.target.master_password.reveal() == b"open sesame"
+
+
+def test_a_fault_from_the_environment_names_the_variable(tmp_path: Path) -> None:
+    environ = {
+        "MAILFERRY_COPY__BATCH_MESSAGES": "0",
+        "MAILFERRY_COPPY__X": "1",
+        "MAILFERRY_COPY__BATCH_MESAGES": "1",
+        "MAILFERRY_LISTEN__SERVICE": "imap",
+    }
+    with pytest.raises(BadConfiguration) as caught:
+        reading(tmp_path, TARGET, environ)
+    lines = str(caught.value)
+    assert "environment variable MAILFERRY_COPY__BATCH_MESSAGES: copy.batch_messages" in lines
+    assert "MAILFERRY_COPPY__X: unknown key" in lines
+    assert "MAILFERRY_COPY__BATCH_MESAGES: unknown key; did you mean batch_messages?" in lines
+    assert "MAILFERRY_LISTEN__SERVICE: [[listen]] tables stand in the file only" in lines
+
+
+def test_secrets_are_read_from_files_variables_and_credentials(tmp_path: Path) -> None:
+    (tmp_path / "pw").write_bytes(b"\xff octets \r\n")
+    (tmp_path / "cred").mkdir()
+    (tmp_path / "cred/mailferry.key").write_bytes(b"k" * 32)
+    text = f'[service]\nkey = {{credential = "mailferry.key"}}\n{TARGET}master_password = {{file = "pw"}}\n'
+    settings = reading(tmp_path, text, {"CREDENTIALS_DIRECTORY": str(tmp_path / "cred")})
+    assert settings.service.key.reveal() == b"k" * 32
+    assert settings.target.master_password.reveal() == b"\xff octets "
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        ('"hunter2"', "does not stand in the configuration itself"),
+        ('{file = "nowhere"}', "No such file"),
+        ('{file = "empty"}', "is empty"),
+        ('{env = "NOT_SET"}', "no variable NOT_SET"),
+        ('{credential = "x"}', "LoadCredential"),
+        ('{credential = "../x"}', "not the name"),
+        ('{file = "a", env = "b"}', "write {file"),
+        ("{}", "write {file"),
+        ("3", "write {file"),
+    ],
+)
+def test_a_secret_that_cannot_be_had_is_a_fault(tmp_path: Path, reference: str, words: str) -> None:
+    (tmp_path / "empty").write_bytes(b"\n")
+    assert words in faults(tmp_path, f"{TARGET}master_password = {reference}\n")["target.master_password"]
+
+
+@pytest.mark.hazard("T31")
+def test_no_secret_stands_in_a_repr_or_in_a_fault(tmp_path: Path) -> None:
+    secrets = [canary() for _ in range(4)]
+    (tmp_path / "pw").write_text(secrets[0])
+    (tmp_path / "url").write_text(f"postgresql://u:{secrets[1]}@h/d")
+    good = reading(
+        tmp_path,
+        f'[service]\ndatabase = {{file = "url"}}\n{TARGET}master_password = {{file = "pw"}}\n'
+        '[passwords.sql]\nurl = {file = "url"}\n',
+    )
+    bad = f"[service]\ndatabase = 'mysql://u:{secrets[2]}@h'\n{TARGET}master_password = '{secrets[3]}'\n"
+    with pytest.raises(BadConfiguration) as caught:
+        reading(tmp_path, bad)
+    seen = f"{good!r} {good} {good.model_dump()} {good.model_dump_json()} {caught.value!r} {caught.value}"
+    assert not list(search(seen.encode(), secrets))
+
+
+def test_a_postgresql_address_gets_the_driver_that_is_installed(tmp_path: Path) -> None:
+    settings = reading(tmp_path, f'[service]\ndatabase = "postgresql://u@h/d"\n{TARGET}')
+    assert settings.service.database_url.reveal() == b"postgresql+psycopg://u@h/d"

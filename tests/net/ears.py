@@ -1,0 +1,100 @@
+"""A carrier user that writes down what it is told, and a door that gives one to each client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet import defer
+
+from mailferry.net.carrier import Carrier, ClosedReason
+from mailferry.net.listen import Listening, bind, listen
+from mailferry.net.tls_server import ServerContexts
+
+
+class Ear:
+    """Records octets, pressure and the end; `until` waits for a condition on itself."""
+
+    def __init__(self, *, half: bool = False) -> None:
+        self.octets = bytearray()
+        self.pieces: list[bytes] = []
+        self.pressures: list[bool] = []
+        self.ends: list[ClosedReason] = []
+        self.on_octets: Callable[[bytes], None] | None = None
+        self.finishes = 0
+        self._waiters: list[tuple[Callable[[], bool], defer.Deferred[None]]] = []
+        if half:
+            self.finished = self._finished
+
+    def received(self, data: bytes) -> None:
+        assert not self.ends, "octets after the end"
+        self.octets += data
+        self.pieces.append(data)
+        if self.on_octets is not None:
+            self.on_octets(data)
+        self._look()
+
+    def pressure(self, full: bool) -> None:
+        self.pressures.append(full)
+        self._look()
+
+    def closed(self, reason: ClosedReason) -> None:
+        self.ends.append(reason)
+        self._look()
+
+    def _finished(self) -> None:
+        self.finishes += 1
+        self._look()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        if not condition():
+            waiter: defer.Deferred[None] = defer.Deferred()
+            self._waiters.append((condition, waiter))
+            await waiter
+
+    async def end(self) -> ClosedReason:
+        await self.until(lambda: bool(self.ends))
+        assert len(self.ends) == 1
+        return self.ends[0]
+
+    def _look(self) -> None:
+        waiting, self._waiters = self._waiters, []
+        for condition, waiter in waiting:
+            if condition():
+                waiter.callback(None)
+            else:
+                self._waiters.append((condition, waiter))
+
+
+class Door:
+    """A listening socket of ours; `carrier(n)` waits for the n-th client."""
+
+    def __init__(self, contexts: ServerContexts | None = None) -> None:
+        from twisted.internet import reactor
+
+        sock = bind("127.0.0.1", 0)
+        self.listening: Listening = listen(reactor, sock, self._accept, contexts=contexts)
+        sock.close()
+        self.port = self.listening.address.port
+        self.carriers: list[Carrier] = []
+        self._waiters: list[defer.Deferred[None]] = []
+
+    def _accept(self, carrier: Carrier) -> None:
+        self.carriers.append(carrier)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
+
+    async def carrier(self, number: int = 0) -> Carrier:
+        while len(self.carriers) <= number:
+            waiter: defer.Deferred[None] = defer.Deferred()
+            self._waiters.append(waiter)
+            await waiter
+        return self.carriers[number]
+
+    async def stop(self) -> None:
+        await self.listening.stop()
+        for carrier in self.carriers:
+            ear = Ear()
+            carrier.abort()
+            carrier.attach(ear)
+            await ear.end()

@@ -1,0 +1,39 @@
+"""Listening: adopted sockets, both families, and a stop that leaves sessions alone."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.error import ConnectError
+
+from mailferry.net.listen import bind
+from tests.kit.scripted import dial, hang_up
+from tests.net.ears import Door, Ear
+
+
+async def test_clients_come_as_carriers_and_live_on_when_the_door_closes() -> None:
+    door = Door()
+    clients = [await dial(door.port) for _ in range(3)]
+    for number, client in enumerate(clients):
+        carrier = await door.carrier(number)
+        carrier.write(b"%d" % number)
+        await client.expect(b"%d" % number)
+    await door.listening.stop()
+    with pytest.raises(ConnectError):
+        await dial(door.port)
+    door.carriers[1].write(b"still here")
+    await clients[1].expect(b"still here")
+    for number, client in enumerate(clients):
+        ear = Ear()
+        door.carriers[number].attach(ear)
+        await hang_up(client)
+        await ear.end()
+
+
+def test_a_socket_binds_to_one_address_and_port() -> None:
+    for host in ("127.0.0.1", "::1"):
+        sock = bind(host, 0)
+        name = sock.getsockname()
+        assert name[0] == host
+        with pytest.raises(OSError, match="in use"):
+            bind(host, name[1])
+        sock.close()

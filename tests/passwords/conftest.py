@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mailferry.model.access import Secret
+from mailferry.passwords.sealing import KeyRing
+from mailferry.passwords.service_key import ServiceKey
+from mailferry.passwords.work_threads import WorkThreads
+from tests.kit.stores import open_store, store, store_kind, store_url
+
+__all__ = ["open_store", "store", "store_kind", "store_url"]
+
+
+@pytest.fixture
+def threads() -> Iterator[WorkThreads]:
+    from twisted.internet import reactor
+
+    pool = WorkThreads(reactor, 4)
+    yield pool
+    pool.stop()
+
+
+@pytest.fixture
+def keyring(tmp_path: Path) -> KeyRing:
+    return KeyRing(tmp_path / "keys", ServiceKey(Secret(b"service key for tests, 32 octets")))
