@@ -12,7 +12,7 @@ import pytest
 from twisted.internet import defer
 from twisted.logger import LogEvent, globalLogPublisher
 
-pytest_plugins = ["tests.kit.stores"]
+pytest_plugins = ["tests.kit.peer_plugin", "tests.kit.stores"]
 
 DEFAULT_DEADLINE = 10.0
 

@@ -240,7 +240,7 @@ def test_no_secret_stands_in_a_repr_or_in_a_fault(tmp_path: Path) -> None:
     with pytest.raises(BadConfiguration) as caught:
         reading(tmp_path, bad)
     seen = f"{good!r} {good} {good.model_dump()} {good.model_dump_json()} {caught.value!r} {caught.value}"
-    assert not list(search(seen.encode(), secrets))
+    assert not list(search(seen.encode(), [*secrets, *(secret.split()[1] for secret in secrets)]))
 
 
 def test_a_postgresql_address_gets_the_driver_that_is_installed(tmp_path: Path) -> None:

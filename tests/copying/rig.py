@@ -43,7 +43,9 @@ def dovecots(tmp_path: Path, **options: Any) -> tuple[Any, Any]:
     return source, target
 
 
-def endpoints(reactor: Any, old: dict[str, int], new: dict[str, int], profile: Profile = PROFILE) -> Endpoints:
+def endpoints(
+    reactor: Any, old: dict[str, int], new: dict[str, int], profile: Profile = PROFILE
+) -> Endpoints:
     """Return endpoints for hosts on loopback, by port; a protocol without a port is not there."""
     connector = Connector(reactor)
 

@@ -14,7 +14,9 @@ from tests.copying.lab_rig import lab
 pytestmark = pytest.mark.deadline(60)
 
 
-async def test_everything_of_twelve_mailboxes_arrives_and_a_second_pass_copies_nothing(store: Database) -> None:
+async def test_everything_of_twelve_mailboxes_arrives_and_a_second_pass_copies_nothing(
+    store: Database,
+) -> None:
     async with lab(store, messages=200) as rig:
         first = await rig.run()
         assert (first.copied, first.remaining, first.clean) == (200, 0, True)
@@ -40,7 +42,9 @@ async def test_everything_of_twelve_mailboxes_arrives_and_a_second_pass_copies_n
     ],
     ids=" ".join,
 )
-async def test_the_targets_lack_of_extensions_costs_nothing_but_time(lite: Database, quirks: set[str]) -> None:
+async def test_the_targets_lack_of_extensions_costs_nothing_but_time(
+    lite: Database, quirks: set[str]
+) -> None:
     async with lab(lite, messages=120, new=quirks) as rig:
         result = await rig.run()
         assert (result.copied, result.clean) == (120, True)
@@ -122,9 +126,9 @@ async def test_from_the_flip_on_only_what_is_new_arrives(store: Database) -> Non
     async with lab(store, messages=60) as rig:
         await rig.run()
         here, there = rig.old.inbox, rig.new.inbox
-        mine = sorted(there.messages)[0]
+        mine = min(there.messages)
         there.remove([mine])
-        here.remove([sorted(here.messages)[-1]])
+        here.remove([max(here.messages)])
         here.reflag(sorted(here.messages)[3], [b"\\Deleted"])
         rig.old.deliver(b"Subject: late\r\n\r\nlate\r\n")
         before = len(there.messages)
@@ -208,7 +212,9 @@ async def test_equal_uidvalidities_are_noticed_before_the_first_append(lite: Dat
 
 
 @pytest.mark.hazard("D8")
-async def test_keywords_that_the_target_does_not_permit_are_reported_and_the_mail_is_copied(lite: Database) -> None:
+async def test_keywords_that_the_target_does_not_permit_are_reported_and_the_mail_is_copied(
+    lite: Database,
+) -> None:
     async with lab(lite, new={"no_keywords"}) as rig:
         rig.old.deliver(b"Subject: x\r\n\r\n", flags=[b"\\Seen", b"$Label1"])
         result = await rig.run()
@@ -232,7 +238,9 @@ async def test_what_is_too_big_is_skipped_by_name_and_the_rest_goes_on(lite: Dat
 
 @pytest.mark.hazard("D10")
 @pytest.mark.parametrize("more", [set(), {"no_multiappend"}], ids=["batch", "single"])
-async def test_one_refused_message_in_a_batch_does_not_stop_the_others(lite: Database, more: set[str]) -> None:
+async def test_one_refused_message_in_a_batch_does_not_stop_the_others(
+    lite: Database, more: set[str]
+) -> None:
     async with lab(lite, new={"append_nul_refused"} | more) as rig:
         for number in range(30):
             rig.old.deliver(b"Subject: %d\r\n\r\n%s\r\n" % (number, b"\0" if number in {7, 20} else b"x"))

@@ -14,7 +14,9 @@ pytestmark = pytest.mark.deadline(60)
 
 @pytest.mark.parametrize("protocols", [{"imap"}, {"pop3"}], ids=" ".join)
 @pytest.mark.hazard("D16")
-async def test_late_mail_arrives_once_and_not_when_the_target_has_it(store: Database, protocols: set[str]) -> None:
+async def test_late_mail_arrives_once_and_not_when_the_target_has_it(
+    store: Database, protocols: set[str]
+) -> None:
     async with lab(store, protocols=frozenset(protocols)) as rig:
         known = b"Message-ID: <1@a>\r\nSubject: known\r\n\r\nknown\r\n"
         rig.old.deliver(known)

@@ -85,6 +85,13 @@ async def test_mail_that_the_sources_maildrop_never_showed_is_hidden(lite: Datab
         assert rig.uidl_map()[-1] == (None, rig.new.inbox.messages[1].uidl)
 
 
+@pytest.mark.parametrize("quirks", [{"pop3_no_top"}, {"pop3_reversed"}], ids=" ".join)
+async def test_the_maildrops_oddities_are_lived_with(lite: Database, quirks: set[str]) -> None:
+    async with lab(lite, messages=60, old=quirks) as rig:
+        await rig.run()
+        assert (await learn(rig)).ready
+
+
 async def test_skipped_mail_leaves_the_list_and_is_counted(lite: Database) -> None:
     async with lab(lite, new={"append_nul_refused"}) as rig:
         rig.old.deliver(b"Subject: good\r\n\r\n")

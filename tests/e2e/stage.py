@@ -24,6 +24,9 @@ ROLES = {
     "Junk": r"\Junk",
 }
 
+ROLE_NAMES = {"Sent Messages": "Sent", "Deleted Messages": "Trash"}
+"""What the copy calls a role's mailbox that the target did not have yet."""
+
 
 def fill(server: Dovecot, user: str, password: str, count: int, *, seed: int = 7) -> int:
     """Lay `count` realistic messages into twelve mailboxes by plain IMAP; return how many INBOX has."""
@@ -32,13 +35,13 @@ def fill(server: Dovecot, user: str, password: str, count: int, *, seed: int = 7
     client = imaplib.IMAP4("127.0.0.1", server.ports["imap"])
     client.authenticate("PLAIN", lambda _: b"\0" + user.encode() + b"\0" + password.encode())
     inbox = 0
-    for mailbox in store.mailboxes():
+    for mailbox in store:
         name = '"' + mailbox.name.decode("ascii").replace("\\", "\\\\").replace('"', '\\"') + '"'
         if mailbox.name != b"INBOX":
             client.create(name)
         if mailbox.name in store.subscriptions:
             client.subscribe(name)
-        for message in mailbox.messages:
+        for message in mailbox.messages.values():
             flags = "(" + b" ".join(sorted(message.flags)).decode() + ")"
             when = message.internal_date.strftime('"%d-%b-%Y %H:%M:%S %z"')
             status, answer = client.append(name, flags, when, message.octets)
@@ -72,7 +75,7 @@ class Stage:
             master_password=MASTER[1],
             passwd_file=self.target.users_path,
             database=self.database,
-            copy={"quiet_seconds": 1, "pass_interval_seconds": 1, **self.copy},
+            copy={"quiet_seconds": 8, "pass_interval_seconds": 1, **self.copy},
             environment=self.environment,
         )
         self.service.run("db", "upgrade")
@@ -104,6 +107,13 @@ class Stage:
         client.pass_(password)
         return client
 
+    def uidls(self) -> list[bytes]:
+        """Return the UIDLs that a POP3 client sees, in order."""
+        client = self.pop3()
+        listed = [line.split()[1] for line in client.uidl()[1]]
+        client.quit()
+        return listed
+
     def wait_until_done(self, seconds: float = 120.0) -> dict[str, object]:
         """Wait until the account lives on the target; return `account show --json`."""
 
@@ -117,13 +127,21 @@ class Stage:
             raise AssertionError(f"{error}\n{self.service.log.read_text()[-5000:]}") from None
         return found
 
+    @staticmethod
+    def has(server: Dovecot, octets: bytes) -> bool:
+        """Whether a message lies at the user's INBOX of one side, read by doveadm."""
+        wanted = oracle.digest_of(octets)
+        return any(message.digest == wanted for message in oracle.read(server, USER).messages)
+
     def assert_same_mail(self, *extra: bytes) -> None:
         """Compare both hosts by doveadm: equal multisets, but for `extra` that reached only the target."""
-        source, target = oracle.read(self.source, USER), oracle.read(self.target, USER)
+        source = oracle.read(self.source, USER).renamed(lambda name: ROLE_NAMES.get(name, name))
+        target = oracle.read(self.target, USER)
         wanted = {oracle.digest_of(octets) for octets in extra}
         late = [m for m in target.messages if m.digest in wanted]
         assert len(late) == len(extra), "mail that reached the target is missing there"
         for message in late:
             target.messages[message] -= 1
         oracle.assert_same(source, target)
-        assert oracle.subscriptions(self.source, USER) <= oracle.subscriptions(self.target, USER)
+        subscribed = {ROLE_NAMES.get(name, name) for name in oracle.subscriptions(self.source, USER)}
+        assert subscribed <= oracle.subscriptions(self.target, USER)

@@ -12,6 +12,7 @@ from tests.kit import oracle
 from tests.kit.peer_curl import curl
 from tests.kit.peer_fetchmail import Fetchmail
 from tests.kit.peer_mbsync import Mbsync
+from tests.kit.service import until
 
 pytestmark = [pytest.mark.peer("dovecot"), pytest.mark.timeout(400)]
 
@@ -32,6 +33,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
 @pytest.mark.hazard("D13")
 def test_a_move_that_no_mail_program_notices(stage: Stage, tmp_path: Path) -> None:
     service = stage.service
+    service.run("domain", "pause", "old.test")
     service.start()
     imap, pop3 = service.imap_port, service.pop3_port
 
@@ -39,7 +41,7 @@ def test_a_move_that_no_mail_program_notices(stage: Stage, tmp_path: Path) -> No
     fetchmail = Fetchmail(tmp_path / "fetchmail", port=pop3, user=USER, password=OLD)
     assert fetchmail.fetched_by(fetchmail.command().run_now(120))
     assert len(fetchmail.fetched) == stage.inbox
-    known = [line.split()[1] for line in stage.pop3().uidl()[1]]
+    known = stage.uidls()
     assert len(set(known)) == stage.inbox
     listed = curl(f"imap://127.0.0.1:{imap}/", USER, OLD).run_now()
     assert listed.code == 0, listed.text
@@ -47,20 +49,28 @@ def test_a_move_that_no_mail_program_notices(stage: Stage, tmp_path: Path) -> No
     mbsync = Mbsync(tmp_path / "mbsync", port=imap, user=USER, password=OLD)
     pulled = mbsync.command().run_now(120)
     assert pulled.code == 0, pulled.text
-
-    # during: mail still reaches the old host, and new mail reaches the new one
-    stage.source.save(USER, ARRIVES)
-    stage.target.save(USER, LATE)
     client = stage.imap()
     client.select("INBOX")
     client.store("1", "+FLAGS", r"(\Flagged $Forwarded)")
     client.logout()
+    assert service.show(USER)["phase"] == "PRECOPY"
+
+    # during: mail still reaches the old host, new mail reaches the new one, and the user looks again
+    service.run("domain", "resume", "old.test")
+    stage.source.save(USER, ARRIVES)
+    stage.target.save(USER, LATE)
+    for _ in range(3):
+        client = stage.imap()
+        assert client.select("INBOX", readonly=True)[0] == "OK"
+        client.logout()
 
     # after: everything is on the target, once, as it was
     shown = stage.wait_until_done()
     assert shown["state"] == "done"
+    stage.imap().logout()  # a login fetches what reached the source after the flip
+    until(lambda: stage.has(stage.target, ARRIVES), 30, "late mail arrives")
     stage.assert_same_mail(LATE)
-    after = [line.split()[1] for line in stage.pop3().uidl()[1]]
+    after = stage.uidls()
     assert after[: len(known)] == known
     assert len(after) == len(known) + 2
     already = len(fetchmail.fetched)
@@ -70,6 +80,8 @@ def test_a_move_that_no_mail_program_notices(stage: Stage, tmp_path: Path) -> No
     client = stage.imap()
     assert client.select("INBOX")[1] == [str(stage.inbox + 2).encode()]
     client.logout()
+    again = mbsync.command().run_now(120)
+    assert "UIDVALIDITY" in again.text or again.code == 0, again.text
     log = service.log.read_text()
     assert "side=target verdict=accepted" in log
     assert OLD not in log

@@ -297,7 +297,7 @@ def _matches(root: Path, pattern: str) -> list[Path]:
 def _version(name: str, program: str) -> str:
     ran = subprocess.run(
         [program, *RECIPES[name].version],
-        env={**os.environ, **find(name).env},
+        env={**os.environ, "HOME": "/tmp", **find(name).env},  # fetchmail wants a home that exists
         capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     number = re.search(r"\d+(?:\.\d+)+", ran.stdout + ran.stderr)

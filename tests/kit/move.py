@@ -228,9 +228,10 @@ def _parts(settings: Settings, database: Database, target: LabHost, users: Path,
         session = await open_session(connector, imap, credentials, profiles["generic"], reactor=reactor)
         session.carrier.close()
 
+    keyring = KeyRing(tmp_path / "keys", service_key(None, tmp_path))
     keeper = PasswordKeeper(
         database=database,
-        keyring=KeyRing(tmp_path / "keys", service_key(None, tmp_path)),
+        keyring=keyring,
         backend=backend,
         scheme="SSHA512",
         prove=prove,
@@ -245,6 +246,7 @@ def _parts(settings: Settings, database: Database, target: LabHost, users: Path,
         connector=connector,
         target=TargetServers(imap, server(Protocol.POP3, target.pop3_port)),
         target_access=TargetAccess(TargetLogin.DOVECOT_MASTER, MASTER[0], Secret(MASTER[1])),
+        keyring=keyring,
         backend=backend,
         keeper=keeper,
     )

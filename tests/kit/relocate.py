@@ -49,6 +49,7 @@ def rewrite(unpacked: Path, home: Path, lives_in: str) -> None:
 def reachable(home: Path, lives_in: str) -> Path:
     """Make the link lead to the peer at `home`: directly, or to a copy where others may not enter `home`."""
     link, inner = link_for(home), home / lives_in.lstrip("/")
+    _refuse_foreign(link)
     if _all_may_enter(inner):
         if not (link.is_symlink() and link.readlink() == inner):
             fresh = _beside(link)
@@ -83,14 +84,18 @@ def _all_may_enter(path: Path) -> bool:
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
 
 
-def _clear(link: Path) -> None:
+def _refuse_foreign(link: Path) -> None:
+    """Whoever owns the link decides what we start: that must be ourselves or root."""
     try:
         owner = link.lstat().st_uid
     except FileNotFoundError:
         return
     if owner not in {0, os.getuid()}:
         raise OSError(f"{link} belongs to user {owner}; remove it")
+
+
+def _clear(link: Path) -> None:
     if link.is_symlink():
         link.unlink()
-    else:
+    elif link.exists():
         shutil.rmtree(link)

@@ -9,20 +9,21 @@ import pytest
 from mailferry.lab.mail_programs import LoginRefused, Pop3Program, visit_imap
 from mailferry.lab.mailstore import differences
 from mailferry.lab.passwd_file import write_hash
-from mailferry.lab.running_lab import LabBroke, LabPlan, LabUser, RunningLab
+from mailferry.lab.rehearsal_hosts import HostsBroke, RehearsalUser
+from mailferry.lab.running_lab import LabPlan, RunningLab
 from mailferry.lab.sabotage import SABOTAGES, Scene
 
-USER = LabUser("wang@example.test", 'with "quotes" \\', 120)
+USER = RehearsalUser("wang@example.test", 'with "quotes" \\', 120)
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[RunningLab]:
-    with RunningLab(LabPlan(str(tmp_path), [USER], str(tmp_path / "users"))) as running:
+    with RunningLab(LabPlan(str(tmp_path), [USER])) as running:
         yield running
 
 
 def trust(lab: RunningLab) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(lab.authority))
+    return ssl.create_default_context(cafile=str(lab.tls / "authority.pem"))
 
 
 def test_the_programs_read_what_lies_on_the_old_host_and_leave_their_mark(lab: RunningLab) -> None:
@@ -45,7 +46,7 @@ def test_the_new_host_is_empty_and_knows_the_password_once_it_stands_in_the_file
     assert lab.new.fingerprint(USER.address).total() == 0
     with pytest.raises(LoginRefused, match="AUTHENTICATIONFAILED"):
         visit_imap(port, trust(lab), USER.address, USER.password, "1")
-    write_hash(Path(lab.plan.passwd_file), USER.address, "{PLAIN}" + USER.password)
+    write_hash(lab.passwd_file, USER.address, "{PLAIN}" + USER.password)
     assert visit_imap(port, trust(lab), USER.address, USER.password, "1").mail.total() == 0
 
 
@@ -60,7 +61,7 @@ def test_quirks_are_switched_from_afar_and_nonsense_is_told(lab: RunningLab) -> 
         visit_imap(lab.old.ports["imap"], trust(lab), USER.address, USER.password, "1")
     lab.old.quirk("post_cutover_block", on=False)
     visit_imap(lab.old.ports["imap"], trust(lab), USER.address, USER.password, "1")
-    with pytest.raises(LabBroke, match="nobody"):
+    with pytest.raises(HostsBroke, match="nobody"):
         lab.old.fingerprint("nobody")
 
 
@@ -77,9 +78,9 @@ def test_a_saboteur_harms_exactly_one_message(lab: RunningLab, kind: str, tmp_pa
 
 
 def test_a_lab_that_dies_is_told_in_one_line(tmp_path: Path) -> None:
-    lab = RunningLab(LabPlan(str(tmp_path), [USER], str(tmp_path / "users")))
+    lab = RunningLab(LabPlan(str(tmp_path), [USER]))
     lab._process.kill()
     lab._process.wait()
-    with pytest.raises(LabBroke, match="gone"):
+    with pytest.raises(HostsBroke, match="gone"):
         lab.old.uidls(USER.address)
     lab.stop()

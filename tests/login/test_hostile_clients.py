@@ -132,7 +132,7 @@ def outcome(door: str, pieces: list[bytes]) -> list[Action]:
     return joined(actions)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.sampled_from([door for door in DOORS if "TLS" in door]), st.lists(WORDS, max_size=25), st.data())
 def test_any_division_of_any_input_has_the_same_outcome(
     door: str, words: list[bytes], data: st.DataObject
@@ -143,7 +143,7 @@ def test_any_division_of_any_input_has_the_same_outcome(
     assert outcome(door, pieces) == outcome(door, [octets])
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.sampled_from(list(DOORS)), st.lists(st.one_of(st.binary(max_size=40), WORDS), max_size=25))
 def test_no_input_breaks_a_door_or_makes_it_keep_much(door: str, pieces: list[bytes]) -> None:
     outcome(door, pieces)

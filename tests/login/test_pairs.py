@@ -237,7 +237,7 @@ def check(name: bytes, password: bytes, form: Form, imap_offers: bytes, pop3_off
 
 
 @pytest.mark.hazard("T18")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @PAIRS
 @example(b"u\r\nx", b"p", FORMS[1], b"", b"PLAIN")
 @example(b"u", b"p\r\nDELE 1", FORMS[6], b"", b"PLAIN")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from twisted.internet.defer import DeferredList, ensureDeferred
 from mailferry.model.access import Secret
 from mailferry.model.account import Event, Phase
 from mailferry.model.causes import Answer, Cause
+from mailferry.passwords.backend import PushResult
+from mailferry.passwords.passwd_file import PasswdFile
+from mailferry.passwords.push import PasswordKeeper
 from mailferry.passwords.sealing import KeyDestroyed, KeyRing, Purpose
 from mailferry.passwords.work_threads import WorkThreads
 from mailferry.store import passwords
@@ -388,7 +392,7 @@ async def test_no_password_is_left_in_any_file(world: World, tmp_path: Path) -> 
     world.change_at_target(b"x")
     assert not (await world.login_after_flip(account, words[2].encode())).in_place
     world.store.close()
-    assert not search_files(tmp_path, words)
+    assert not search_files(tmp_path, [*words, *(word.split()[1] for word in words)])
 
 
 async def test_a_push_goes_on_after_the_flip_only_over_what_is_ours(world: World) -> None:
@@ -402,3 +406,46 @@ async def test_a_push_goes_on_after_the_flip_only_over_what_is_ours(world: World
     await world.settled()
     assert world.target_takes(b"first")
     assert world.record(account).target_wins
+
+
+class Overtaken(PasswdFile):
+    """The users file, where another process records a newer password right behind the first push."""
+
+    def __init__(self, world: World, newer: Callable[[], None]) -> None:
+        super().__init__(world.users, threads=world.threads)
+        self._newer: Callable[[], None] | None = newer
+
+    async def push(self, address: str, new_hash: str, *, expected: str | None) -> PushResult:
+        result = await super().push(address, new_hash, expected=expected)
+        newer, self._newer = self._newer, None
+        if newer is not None:
+            newer()
+        return result
+
+
+@pytest.mark.hazard("T23")
+async def test_a_push_that_came_late_repairs_what_it_overwrote(world: World) -> None:
+    account = world.account(Phase.SWITCHED)
+
+    def newer() -> None:
+        sealed = world.keyring.seal("a.test", 1, account.id, Purpose.PUSH, Secret(b"newer"))
+        world.store.run_now(
+            "newer",
+            lambda conn: passwords.verified(
+                conn, account.id, password_epoch=1, verifier="x", sealed=sealed, window_number=1
+            ),
+        )
+
+    keeper = PasswordKeeper(
+        database=world.store,
+        keyring=world.keyring,
+        backend=Overtaken(world, newer),
+        scheme=world.scheme,
+        prove=world.prove,
+        threads=world.threads,
+    )
+    with pytest.raises(Conflict):
+        await keeper.bring_to_target(account, world.domain, Secret(b"late"), witness())
+    assert world.target_takes(b"newer")
+    assert world.record(account).pushed_hash == world.stored()
+    assert world.logins == []  # whoever recorded the newer one proves it

@@ -313,6 +313,19 @@ def test_a_clock_that_jumps_and_comes_back_ends_no_window(store: Database) -> No
     assert look(1000.0) == []
 
 
+def test_a_window_number_never_comes_again(store: Database) -> None:
+    assert store.run_now("add", add_domain).window_number == 1
+    store.run_now("remove", lambda conn: domains.remove(conn, "a.test"))
+    assert store.run_now("add", add_domain).window_number == 2
+    assert store.run_now("other", lambda conn: add_domain(conn, "b.test")).window_number == 1
+
+
+def test_a_window_is_given_other_days_from_its_beginning(store: Database) -> None:
+    store.run_now("add", lambda conn: add_domain(conn, window_days=30, now=1000.0))
+    after = store.run_now("days", lambda conn: domains.set_window_days(conn, "a.test", 10))
+    assert (after.window_days, after.window_ends_at, after.window_number) == (10, 865000.0, 1)
+
+
 def test_a_removed_domain_takes_its_accounts_along(store: Database) -> None:
     precopy(store, "u@a.test")
     idle(store, "u@b.test")

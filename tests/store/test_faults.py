@@ -13,13 +13,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from mailferry.store import domains
+from mailferry.model.account import Event
+from mailferry.store import domains, flips_log
 from mailferry.store.database import Database
 from mailferry.store.engines import database_url, place_of
 from mailferry.store.faults import StoreUnavailable
 from mailferry.store.write_turn import TurnMissed, WriteTurn
 from tests.kit.stores import OpenStore, fresh_database
-from tests.store.rows import add_domain
+from tests.store.rows import add_domain, apply, idle
 
 only_sqlite = pytest.mark.parametrize("store_kind", ["sqlite"], indirect=True)
 only_postgresql = pytest.mark.parametrize("store_kind", ["postgresql"], indirect=True)
@@ -131,6 +132,23 @@ def test_the_files_are_their_owners_alone(store: Database, tmp_path: Path) -> No
     files = sorted(path for path in tmp_path.iterdir() if path.name.startswith("a b"))
     assert len(files) >= 3
     assert {path.stat().st_mode & 0o077 for path in files} == {0}
+    other.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files for others")
+@only_sqlite
+def test_what_root_makes_belongs_to_the_folders_owner(store: Database, tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    os.chown(folder, 65534, 65534)
+    other = Database(f"sqlite:///{folder / 'mailferry.db'}")
+    other.upgrade()
+    account = idle(other)
+    apply(other, account, Event.SOURCE_ACCEPTED_AT_ONCE)
+    flips_log.catch_up(other, folder / "flips.log")
+    made = {path.name: path.stat().st_uid for path in folder.iterdir()}
+    assert set(made) >= {"mailferry.db", "mailferry.db-turn", "mailferry.db-wal", "flips.log"}
+    assert set(made.values()) == {65534}
     other.close()
 
 

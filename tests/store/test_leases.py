@@ -69,6 +69,19 @@ def test_a_lease_that_ran_out_goes_to_another_and_its_first_holder_writes_nothin
     assert hold(renewed, LATER + 159).lease_until == LATER + 160
 
 
+@pytest.mark.hazard("D24")
+def test_a_lease_taken_anew_by_the_same_node_is_another_lease(store: Database) -> None:
+    at_source(store)
+    here = node(store, role="copier")
+    old = take(store, here)[0].lease
+    new = take(store, here, now=LATER + 60)[0].lease
+    with pytest.raises(LeaseLost):
+        store.run_now("hold", lambda conn: leases.hold(conn, old, now=LATER + 61))
+    with pytest.raises(LeaseLost):
+        store.run_now("renew", lambda conn: leases.renew(conn, old, lease_seconds=60, now=LATER + 61))
+    store.run_now("hold", lambda conn: leases.hold(conn, new, now=LATER + 61))
+
+
 def test_a_holder_whose_own_lease_ran_out_writes_nothing_even_if_nobody_took_it(store: Database) -> None:
     at_source(store)
     lease = take(store, node(store))[0].lease

@@ -68,7 +68,7 @@ CONVERSATION: list[tuple[str, bytes]] = [
 ]
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.data())
 def test_a_conversation_passes_octet_for_octet_however_it_is_divided(data: st.DataObject) -> None:
     session = Session()
@@ -304,7 +304,7 @@ def test_such_a_command_with_a_literal_or_an_endless_line_is_never_resting() -> 
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.tuples(

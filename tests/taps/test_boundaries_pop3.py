@@ -26,7 +26,7 @@ CONVERSATION: list[tuple[str, bytes]] = [
 ]
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.data())
 def test_a_conversation_passes_octet_for_octet_however_it_is_divided(data: st.DataObject) -> None:
     tap = Pop3Boundaries()
@@ -127,7 +127,7 @@ def test_deletions_that_the_client_took_back_itself_are_no_matter() -> None:
     assert tap.stop() == Flow(to_server=b"QUIT\r\n")
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(
     st.lists(
         st.tuples(

@@ -285,7 +285,7 @@ def test_what_cannot_be_one_to_one_is_not_shown(rows: list[UidlRow], uidls: list
         Numbering.build(rows, uidls, dict.fromkeys(range(1, len(uidls) + 1), 1))
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(0, 30), unique=True, max_size=12),
     st.lists(st.tuples(st.integers(0, 30), st.booleans()), unique_by=lambda pair: pair[0], max_size=12),
@@ -306,7 +306,7 @@ def test_the_list_is_what_the_source_showed_then_what_is_new(
         assert b"body of t%s\r\n" % uidl[1:] in session.ask(b"RETR %d\r\n" % number)
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(
     st.lists(
         st.tuples(

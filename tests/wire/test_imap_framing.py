@@ -61,7 +61,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(st.lists(WORDS, max_size=20), st.booleans(), st.data())
 def test_any_split_is_framed_alike(words: list[bytes], server: bool, data: st.DataObject) -> None:
     whole = b"".join(words)
@@ -171,7 +171,7 @@ def outlined(pieces: list[bytes], *, server: bool) -> tuple[list[object], str, b
     return seen, "", outline.at_boundary
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(st.lists(WORDS, max_size=20), st.booleans(), st.data())
 def test_any_split_has_the_same_outline(words: list[bytes], server: bool, data: st.DataObject) -> None:
     whole = b"".join(words)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import itertools
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +12,6 @@ from mailferry.wire.imap_commands import (
     is_flag,
     quoted,
     segments,
-    tags,
     uid_sets,
 )
 from mailferry.wire.imap_names import BadMailboxName, decode_mailbox, decode_strict, encode_mailbox
@@ -150,10 +147,3 @@ def test_a_command_is_cut_where_a_continuation_is_waited_for(
 ) -> None:
     pieces = [b"X", Literal(b"ab"), b"y", Literal(b"z" * 5000)]
     assert segments(b"t", pieces, literal_plus=plus, literal_minus=minus) == expected
-
-
-def test_tags_begin_with_a_letter_and_depend_on_the_seed() -> None:
-    first = list(itertools.islice(tags(b"s" * 16), 50))
-    other = list(itertools.islice(tags(b"t" * 16), 50))
-    assert len({*first, *other}) == 100
-    assert all(tag[:1] == b"m" and tag.isalnum() for tag in first)

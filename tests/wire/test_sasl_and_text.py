@@ -68,11 +68,9 @@ def test_nul_and_empty_fields_are_never_encoded(fields: tuple[bytes, bytes, byte
         sasl.encode_plain(fields[0], fields[1], Secret(fields[2]))
 
 
-def test_login_prompts_and_answers_are_base64() -> None:
+def test_login_prompts_are_base64() -> None:
     assert base64.b64decode(sasl.LOGIN_USER_PROMPT) == b"Username:"
     assert base64.b64decode(sasl.LOGIN_PASSWORD_PROMPT) == b"Password:"
-    assert sasl.encode_login_user(b"a@b") == base64.b64encode(b"a@b")
-    assert sasl.encode_login_password(Secret(b"\xff")) == b"/w=="
 
 
 @pytest.mark.parametrize(

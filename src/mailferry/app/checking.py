@@ -96,6 +96,11 @@ def _certificate(settings: Settings) -> list[Line]:
 
 
 def _database(parts: Parts) -> Line:
+    file = parts.database.place.sqlite_path
+    if file is not None and not file.exists():
+        return Line(
+            Sign.NOTE, "database", f"{file} is not made yet", "serve makes it, or: mailferry db upgrade"
+        )
     try:
         status = parts.database.status()
     except StoreUnavailable as error:

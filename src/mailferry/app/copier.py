@@ -8,6 +8,7 @@ from mailferry.app.node import NodeMembership
 from mailferry.app.parts import Parts, build_parts
 from mailferry.app.worker import WorkerContext
 from mailferry.copying.desk import CopyDesk
+from mailferry.copying.housekeeping import Housekeeping
 from mailferry.copying.queue import CopyQueue
 from mailferry.copying.results import CopyLimits
 from mailferry.copying.sides import Endpoints
@@ -141,13 +142,23 @@ class CopierRole:
             at_once=copy.accounts_at_once,
         )
 
+        self._housekeeping = Housekeeping(
+            parts.database,
+            keyring=parts.keyring,
+            flips_file=parts.flips_file,
+            reactor=parts.reactor,
+            log=context.log,
+        )
+
     async def start(self) -> None:
         """Register and begin to take work."""
         await self._node.register()
         self._queue.begin()
+        self._housekeeping.begin()
 
     async def drain(self) -> None:
         """End running turns at once; the ledger knows where to go on."""
+        self._housekeeping.finish()
         await self._queue.finish()
         await self._node.leave()
         await self._parts.close()

@@ -12,6 +12,8 @@ import os
 import time
 from pathlib import Path
 
+from mailferry.store.file_owner import give_to_folders_owner
+
 
 class AlreadyRunning(Exception):
     """Another service works in this state directory."""
@@ -23,6 +25,7 @@ def take_instance_lock(state_dir: Path, *, patience: float = 10.0) -> int:
     Waits up to `patience` seconds for the workers of a killed parent to end. Raises AlreadyRunning.
     """
     descriptor = os.open(state_dir / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    give_to_folders_owner(descriptor, state_dir)
     deadline = time.monotonic() + patience
     while True:
         try:

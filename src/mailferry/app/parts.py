@@ -44,6 +44,7 @@ class Parts:
     connector: Connector
     target: TargetServers
     target_access: TargetAccess
+    keyring: KeyRing
     backend: PasswordBackend
     keeper: PasswordKeeper
 
@@ -112,6 +113,7 @@ def build_parts(context: WorkerContext) -> Parts:
             settings.target.master_user,
             settings.target.master_password,
         ),
+        keyring=keyring,
         backend=backend,
         keeper=keeper,
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import uvicorn
 from fastapi import FastAPI
@@ -12,16 +13,122 @@ from twisted.internet import defer
 
 from mailferry import __version__
 from mailferry.app.listeners import BoundListener
-from mailferry.app.parts import build_parts
+from mailferry.app.node import NodeMembership
+from mailferry.app.parts import Parts, build_parts
 from mailferry.app.worker import WorkerContext
 from mailferry.config.endpoints import TcpEndpoint
 from mailferry.config.settings import ServiceName, Settings
+from mailferry.gate.admission import Admission, LoginAttempt
+from mailferry.gate.carrying_out import Hands
+from mailferry.gate.gatekeeper import Gatekeeper
+from mailferry.gate.judges import Judges
+from mailferry.gate.live_sessions import SessionBook
+from mailferry.gate.tap_choice import TapChoice
 from mailferry.model.access import TlsMode
 from mailferry.observe import metrics
+from mailferry.observe.log import Log
+from mailferry.observe.system_clock import SystemClock
+from mailferry.passwords.service_key import service_key
+from mailferry.store.faults import StoreUnavailable
+from mailferry.web.desk import Desk
 from mailferry.web.metrics_page import metrics_app
+from mailferry.web.old_mailbox import OldMailbox
 from mailferry.web.site import make_site
+from mailferry.web.throttle import Throttle
+from mailferry.web.tickets import Tickets
 
 STOP_SECONDS = 5
+OWN_WEB_SERVERS = "127.0.0.1,::1"
+"""Whose word about a client's address is taken: a web server on this machine that stands before us."""
+
+T = TypeVar("T")
+
+
+class PageGate:
+    """The gate behind the user page: the same as behind the doors, with this process as its node.
+
+    The node registers with the first password, so that pages and health answer without the store.
+    """
+
+    def __init__(self, parts: Parts, judges: Judges, *, log: Log, leave: Callable[[str], None]) -> None:
+        self._node = NodeMembership(
+            parts.database,
+            role="web",
+            state_dir=parts.settings.service.state_dir,
+            reactor=parts.reactor,
+            log=log,
+            on_silent=self._silent,
+            on_void=lambda: leave("this process was declared dead"),
+        )
+        self._book = SessionBook(
+            parts.database,
+            node=lambda: self._node.id,
+            reactor=parts.reactor,
+            quiet_seconds=float(parts.settings.copy_.quiet_seconds),
+            log=log,
+        )
+        hands = Hands(
+            database=parts.database,
+            judges=judges,
+            keeper=parts.keeper,
+            book=self._book,
+            taps=TapChoice(parts.database),
+        )
+        self._gate = Gatekeeper(hands, reactor=parts.reactor, log=log)
+        self._joining = defer.DeferredLock()
+        self._joined = False
+
+    def _silent(self) -> None:
+        self._book.stop_source_sessions()
+
+    def admit(self, attempt: LoginAttempt) -> defer.Deferred[Admission]:
+        """Return the gate's word; fails with StoreUnavailable while this process cannot be registered."""
+        return defer.Deferred.fromCoroutine(self._admit(attempt))
+
+    async def _admit(self, attempt: LoginAttempt) -> Admission:
+        if not self._joined:
+            await self._joining.run(lambda: defer.Deferred.fromCoroutine(self._join()))
+        return await self._gate.admit(attempt)
+
+    async def _join(self) -> None:
+        if not self._joined:
+            await self._node.register()
+            self._book.begin()
+            self._joined = True
+
+    async def finish(self) -> None:
+        """Wait for the rows of ended sessions, and take the node's own away."""
+        if self._joined:
+            await self._book.finish()
+            await self._node.leave()
+
+
+def make_desk(parts: Parts, gate: PageGate, judges: Judges, log: Log) -> Desk:
+    """Return what the pages work with."""
+    settings = parts.settings
+    key = service_key(settings.service.key, settings.service.state_dir)
+    return Desk(
+        database=parts.database,
+        keyring=parts.keyring,
+        old_mailbox=OldMailbox(
+            admit=gate.admit,
+            judges=judges,
+            database=parts.database,
+            keyring=parts.keyring,
+            reactor=parts.reactor,
+            log=log,
+        ),
+        on_reactor=in_this_loop,
+        tickets=Tickets(key.derive("web sign-ins"), SystemClock()),
+        user_throttle=Throttle(parts.reactor.seconds),
+        admin_throttle=Throttle(parts.reactor.seconds),
+        log=log,
+    )
+
+
+def in_this_loop(work: Callable[[], defer.Deferred[T]]) -> Awaitable[T]:
+    """Await a Deferred in a page's handler: reactor and handlers share this process's one loop."""
+    return work().asFuture(asyncio.get_running_loop())
 
 
 class WebRole:
@@ -30,7 +137,12 @@ class WebRole:
     def __init__(self, context: WorkerContext, listeners: Sequence[BoundListener]) -> None:
         parts = build_parts(context)
         self._parts = parts
-        site = make_site(parts.database, doors=mail_doors(parts.settings))
+        judges = Judges(
+            connector=parts.connector, profiles=parts.profiles, target=parts.target, reactor=parts.reactor
+        )
+        self._gate = PageGate(parts, judges, log=context.log, leave=context.leave)
+        desk = make_desk(parts, self._gate, judges, context.log)
+        site = make_site(desk, doors=mail_doors(parts.settings))
         pages = metrics_app(parts.database)
         self._servers = [
             (self._server(listener, pages if _is_metrics(listener) else site), listener)
@@ -46,6 +158,8 @@ class WebRole:
             access_log=False,
             lifespan="off",
             server_header=False,
+            proxy_headers=tls is None,
+            forwarded_allow_ips=OWN_WEB_SERVERS,
             timeout_graceful_shutdown=STOP_SECONDS,
             ssl_certfile=None if tls is None else str(tls.certificate),
             ssl_keyfile=None if tls is None else str(tls.key),
@@ -67,6 +181,10 @@ class WebRole:
         for server, _ in self._servers:
             server.should_exit = True
         await defer.DeferredList([defer.Deferred.fromFuture(task) for task in self._running])
+        try:
+            await self._gate.finish()
+        except StoreUnavailable as error:
+            self._parts.log.error("this process's row stays", why=str(error))
         await self._parts.close()
 
 

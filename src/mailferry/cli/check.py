@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mailferry.cli.program import Failed, invocation
+from mailferry.cli.words import an_address
 
 if TYPE_CHECKING:
     from mailferry.app.checking import Line
@@ -20,7 +21,9 @@ def check_all(
     context: typer.Context,
     account: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Log in to this mailbox at the target as its master."),
+        typer.Option(
+            metavar="ADDRESS", callback=an_address, help="Log in to this mailbox at the target as its master."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
@@ -44,7 +47,7 @@ def check_all(
         typer.echo(json.dumps([dataclasses.asdict(line) for line in lines], ensure_ascii=False, indent=2))
     faults = sum(line.sign is Sign.FAULT for line in lines)
     if faults:
-        raise Failed(f"{faults} faults; nothing was changed")
+        raise Failed(f"faults: {faults}; nothing was changed")
 
 
 def _shown(line: Line) -> str:

@@ -17,6 +17,7 @@ from mailferry import __version__
 from mailferry.config.faults import BadConfiguration
 from mailferry.config.loader import load
 from mailferry.config.settings import Settings
+from mailferry.wire.server_text import visible
 
 DEFAULT_CONFIG = "/etc/mailferry/mailferry.toml"
 
@@ -82,6 +83,10 @@ def run(program: Callable[[], Any]) -> int:
     """Run `program` and turn what it raises into one clear line (or one per fault) and a status."""
     from mailferry.app.instance_lock import AlreadyRunning
     from mailferry.app.listeners import CannotListen
+    from mailferry.app.worker import CannotStart
+    from mailferry.model.causes import RemoteFailure
+    from mailferry.passwords.service_key import BadServiceKey
+    from mailferry.providers.loader import BadProfile
     from mailferry.roster.refusals import RosterRefusal
     from mailferry.store.faults import StoreRefusal, StoreUnavailable
 
@@ -91,10 +96,27 @@ def run(program: Callable[[], Any]) -> int:
         for fault in bad.faults:
             _tell(str(fault))
         return 2
+    except BadProfile as bad:
+        for line in bad.faults:
+            _tell(line)
+        return 2
     except WrongUse as error:
         _tell(str(error))
         return 2
-    except (Failed, RosterRefusal, StoreRefusal, StoreUnavailable, AlreadyRunning, CannotListen) as error:
+    except CannotStart as error:
+        for line in str(error).splitlines():
+            _tell(line)
+        return 1
+    except (
+        Failed,
+        RosterRefusal,
+        StoreRefusal,
+        StoreUnavailable,
+        AlreadyRunning,
+        CannotListen,
+        RemoteFailure,
+        BadServiceKey,
+    ) as error:
         _tell(str(error))
         return 1
     except KeyboardInterrupt:
@@ -102,8 +124,12 @@ def run(program: Callable[[], Any]) -> int:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the reader of a pipe went away
         return 0
+    except OSError as error:  # a file or a disk that does not let us: nobody needs our stack for that
+        where = "" if error.filename is None else f"{error.filename}: "
+        _tell(f"{where}{error.strerror or error}")
+        return 1
     return 0
 
 
 def _tell(line: str) -> None:
-    sys.stderr.write(f"mailferry: {line}\n")
+    sys.stderr.write(f"mailferry: {visible(line)}\n")

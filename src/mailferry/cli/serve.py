@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,7 +15,8 @@ from mailferry.observe.metrics_dir import share_metrics_in
 def serve(
     context: typer.Context,
     role: Annotated[
-        str, typer.Option(help="proxy, copier, web, or all (each a process of its own).")
+        Literal["proxy", "copier", "web", "all"],
+        typer.Option(help="One role, or all, each a process of its own."),
     ] = "all",
 ) -> None:
     """Run the service until it is stopped."""
@@ -28,8 +29,4 @@ def serve(
     from mailferry.app.serve import RoleName  # after the metrics' folder was named
     from mailferry.app.serve import serve as run_service
 
-    try:
-        wanted = RoleName(role)
-    except ValueError:
-        raise typer.BadParameter("write proxy, copier, web or all", param_hint="--role") from None
-    raise typer.Exit(run_service(settings, str(call.config), wanted))
+    raise typer.Exit(run_service(settings, str(call.config), RoleName(role)))

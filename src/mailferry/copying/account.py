@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from twisted.internet.defer import DeferredList, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, ensureDeferred
 
-from mailferry.copying.book import open_book
+from mailferry.copying.book import MailboxBook, open_book
 from mailferry.copying.desk import CopyDesk, Run, Stopped
 from mailferry.copying.following import delete_copies
 from mailferry.copying.mailbox import copy_mailbox
@@ -39,7 +39,7 @@ async def run_pass(desk: CopyDesk, request: PassRequest, on_progress: OnProgress
     run = Run(desk, request, on_progress)
     pool = _Pool(run)
     budget = request.budget_seconds
-    cut_off = None if budget is None else desk.reactor.callLater(budget, pool.cut_off)
+    cut_off = None if budget is None else desk.reactor.callLater(budget, _cut_off, run)
     try:
         await (pool.imap() if desk.endpoints.source_imap is not None else pool.pop3())
     except Stopped:
@@ -52,11 +52,18 @@ async def run_pass(desk: CopyDesk, request: PassRequest, on_progress: OnProgress
     finally:
         if cut_off is not None and cut_off.active():
             cut_off.cancel()
-        pool.close()
+        run.break_off()
         run.tell()
     run.result.verified = request.last and run.result.clean
     metrics.COPY_PASS_SECONDS.took(run.elapsed)
     return run.result
+
+
+def _cut_off(run: Run) -> None:
+    """The budget is used up: break everything off where it stands."""
+    run.result.overrun = True
+    run.stop()
+    run.break_off()
 
 
 class _Pool:
@@ -65,7 +72,9 @@ class _Pool:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._pairs: set[Pair] = set()
+        self._opening: set[Deferred[Pair]] = set()
         self._queue: deque[MailboxJob] = deque()
+        run.at_cut_off(self._close)
 
     # --- the two kinds of source
 
@@ -92,25 +101,26 @@ class _Pool:
     # --- connections
 
     async def _open(self) -> Pair:
-        pair = await open_pair(self._run.desk.endpoints)
+        self._run.check()
+        opening = ensureDeferred(open_pair(self._run.desk.endpoints))
+        self._opening.add(opening)
+        try:
+            pair = await opening
+        except CancelledError as error:
+            raise Stopped from error
+        finally:
+            self._opening.discard(opening)
         self._pairs.add(pair)
-        if self._run.stopped:
-            self._drop(pair)
-            raise Stopped
         return pair
 
     def _drop(self, pair: Pair) -> None:
         pair.close()
         self._pairs.discard(pair)
 
-    def cut_off(self) -> None:
-        """The budget is used up: break everything off where it stands."""
-        self._run.result.overrun = True
-        self._run.stop()
-        self.close()
-
-    def close(self) -> None:
-        """Close what is still open."""
+    def _close(self) -> None:
+        """Close what is open, and open no more."""
+        for opening in list(self._opening):
+            opening.cancel()
         for pair in list(self._pairs):
             self._drop(pair)
 
@@ -184,9 +194,17 @@ class _Pool:
                 await book.note(held_deletions=len(book))
                 continue
             if len(book):
-                with at_target():
-                    status = await pair.target.select(row.target_name)
-                if status.uidvalidity == row.target_uidvalidity:
-                    uids = [entry.source_uid for entry in book.entries()]
-                    await delete_copies(self._run, pair.target, book, uids)
+                await self._delete_all(pair, book)
             await book.note(gone=True, held_deletions=0)
+
+    async def _delete_all(self, pair: Pair, book: MailboxBook) -> None:
+        """Delete the copies of a mailbox that is gone; where the target's is gone too, forget them."""
+        uids = [entry.source_uid for entry in book.entries()]
+        try:
+            with at_target():
+                status = await pair.target.select(book.target_name)
+        except Refused:
+            await book.forget(uids)
+            return
+        if status.uidvalidity == book.row.target_uidvalidity:
+            await delete_copies(self._run, pair.target, book, uids)

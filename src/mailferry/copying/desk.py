@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from twisted.internet.interfaces import IReactorTime
@@ -67,6 +67,7 @@ class Run:
         self._began = desk.reactor.seconds()
         self._stopped = False
         self._slice_ends: float | None = None
+        self._closers: list[Callable[[], None]] = []
         self._keyword_losses: set[tuple[bytes, int, bytes]] = set()
 
     def work(self, mailbox: bytes) -> MailboxWork:
@@ -98,6 +99,15 @@ class Run:
     def begin_slice(self, seconds: float) -> None:
         """Let the pass end after so many seconds from now, with whatever is done by then."""
         self._slice_ends = self.elapsed + seconds
+
+    def at_cut_off(self, close: Callable[[], None]) -> None:
+        """Have this called when the budget is used up, or the pass is over; it must not mind a second call."""
+        self._closers.append(close)
+
+    def break_off(self) -> None:
+        """End every connection where it stands."""
+        for close in self._closers:
+            close()
 
     def stop(self) -> None:
         """Let every connection of this pass end at its next step."""

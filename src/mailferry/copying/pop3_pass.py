@@ -41,8 +41,11 @@ async def copy_maildrop(run: Run) -> None:
         raise Refused(Cause.PROTOCOL_DISABLED, "the source has neither IMAP nor POP3")
     with at_target():
         target = await run.desk.endpoints.target_imap()
+    run.at_cut_off(target.close)
     try:
+        run.check()
         source = await run.desk.endpoints.source_pop3()
+        run.at_cut_off(source.close)
         try:
             run.begin_slice(run.desk.limits.slice_seconds)
             await _copy(run, source, target)

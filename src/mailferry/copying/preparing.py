@@ -60,11 +60,11 @@ async def prepare(run: Run, pair: Pair) -> Prepared:
         "mailboxes", lambda conn: mailboxes.of_account(conn, run.request.account_id)
     )
     plan = await plan_for(run, pair, known)
-    subscribed = await pair.source.subscribed()
+    subscribed = await _subscribed(pair.source)
     rows = await run.register.write("map mailboxes", lambda conn: _ensure(conn, run.request.account_id, plan))
     with at_target():
         there = {mailbox.name for mailbox in await pair.target.list_mailboxes() if mailbox.selectable}
-        followed = await pair.target.subscribed()
+        followed = await _subscribed(pair.target)
     jobs: list[MailboxJob] = []
     for mapped, row in zip(plan.pairs, rows, strict=True):
         run.check()
@@ -73,11 +73,11 @@ async def prepare(run: Run, pair: Pair) -> Prepared:
                 with at_target():
                     await pair.target.create(row.target_name, mapped.role)
                 crash_point("mailbox-created")
-            if mapped.source.name in subscribed and not row.subscribed:
-                await _subscribe(run, pair.target, row, followed)
         except Refused as refusal:
             run.result.failures.append(MailboxFailure(mapped.source.name, refusal.cause, refusal.text))
             continue
+        if mapped.source.name in subscribed and not row.subscribed:
+            await _subscribe(run, pair.target, row, followed)
         jobs.append(MailboxJob(row, mapped.role))
     listed = {mapped.source.name for mapped in plan.pairs}
     gone = tuple(row for row in known if row.source_name not in listed and not row.gone)
@@ -122,11 +122,24 @@ def _ensure(conn: Connection, account_id: int, plan: MailboxPlan) -> list[Copied
     return rows
 
 
+async def _subscribed(client: ImapClient) -> frozenset[bytes]:
+    try:
+        return await client.subscribed()
+    except Refused:
+        return frozenset()
+
+
 async def _subscribe(run: Run, target: ImapClient, row: CopiedMailbox, followed: frozenset[bytes]) -> None:
-    """Subscribe what the user subscribed at the source; once, because later the target is the user's."""
-    if row.target_name not in followed:
-        with at_target():
-            await target.subscribe(row.target_name)
+    """Subscribe what the user subscribed at the source; once, because later the target is the user's.
+
+    A target that refuses is asked again in the next pass; the mail goes on.
+    """
+    try:
+        if row.target_name not in followed:
+            with at_target():
+                await target.subscribe(row.target_name)
+    except Refused:
+        return
     await run.register.write("subscribed", lambda conn: mailboxes.note(conn, row.id, subscribed=True))
 
 

@@ -79,14 +79,15 @@ class Pair:
 
 
 async def open_pair(endpoints: Endpoints) -> Pair:
-    """Open both sessions. Raises Refused or Unavailable; then neither is left open."""
+    """Open both sessions. Raises Refused or Unavailable; then, and when cancelled, neither is left open."""
     if endpoints.source_imap is None:
         raise Refused(Cause.PROTOCOL_DISABLED, "the source has no IMAP")
     source = await endpoints.source_imap()
+    target: ImapClient | None = None
     try:
         with at_target():
             target = await endpoints.target_imap()
-    except RemoteFailure:
-        source.close()
-        raise
+    finally:
+        if target is None:
+            source.close()
     return Pair(source, target)

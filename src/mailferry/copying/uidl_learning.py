@@ -20,6 +20,7 @@ from mailferry.plan.uidl_pairing import (
     pair_by_headers,
 )
 from mailferry.remote.imap_client import ImapClient
+from mailferry.remote.message_sink import MessageSink
 from mailferry.remote.pop3_client import Pop3Client
 from mailferry.store.uidls import UidlFact
 
@@ -56,6 +57,7 @@ class UidlLearner:
         self._imap = imap
         self._until = reactor.seconds() + seconds
         self._unread = False
+        self._has_top = True
 
     async def learn(self, known: Sequence[UidlFact], uidvalidity: int) -> Learnt:
         """Look at what is not known yet. Raises Refused or Unavailable."""
@@ -89,7 +91,7 @@ class UidlLearner:
         digests = {number: known[number] for number in numbers if number in known}
         for part in self._parts([number for number in numbers if number not in known]):
             sink = HeaderSink()
-            await self._pop.fetch(part, sink, top_lines=0)
+            await self._fetch(part, sink, 0)
             digests.update(sink.digests)
         return digests
 
@@ -132,10 +134,17 @@ class UidlLearner:
         whole: dict[int, bytes] = {}
         for part in self._parts(list(numbers)):
             sink = TrimmedSink()
-            await self._pop.fetch(part, sink, top_lines=WHOLE)
+            await self._fetch(part, sink, WHOLE)
             trimmed.update(sink.trimmed)
             whole.update(sink.whole)
         return trimmed, whole
+
+    async def _fetch(self, numbers: Sequence[int], sink: MessageSink, lines: int) -> None:
+        if self._has_top:
+            outcome = await self._pop.fetch(numbers, sink, top_lines=lines)
+            self._has_top = len(outcome.refused) < len(numbers)
+        if not self._has_top:
+            await self._pop.fetch(numbers, sink)
 
     def _parts(self, numbers: Sequence[int]) -> Iterator[Sequence[int]]:
         for at in range(0, len(numbers), AT_ONCE):

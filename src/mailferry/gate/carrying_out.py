@@ -24,6 +24,7 @@ from mailferry.plan.routing import Decision
 from mailferry.store import accounts, cutovers, sessions
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database
+from mailferry.store.faults import Conflict, NotAllowed
 
 _LEAVES_SOURCE = frozenset({Event.EARLY_SWITCH, Event.TARGET_ACCEPTED_FOREIGN})
 
@@ -75,6 +76,18 @@ class Hands:
         return account is not None and await self._keeper.is_ours(
             account, trial.place.domain, trial.attempt.credentials.password
         )
+
+    async def reopen(self, place: Place) -> None:
+        """Follow the password again: the domain's window was opened anew after this account was closed."""
+        account = place.account
+        assert account is not None
+        try:
+            await self.database.run(
+                "reopen",
+                lambda conn: accounts.apply(conn, account.id, Event.WINDOW_REOPENED, epoch=account.epoch),
+            )
+        except (Conflict, NotAllowed):
+            return  # another login did it
 
     async def carry_out(self, trial: Trial, decision: Decision) -> Admitted | Declined:
         """Do what was decided; returns the session to give, or why there is none."""

@@ -19,6 +19,7 @@ from mailferry.gate.judges import Judgement
 from mailferry.gate.place import Place, find_place
 from mailferry.gate.trial import Trial
 from mailferry.model.access import Side
+from mailferry.model.account import Phase
 from mailferry.model.causes import Answer, Cause
 from mailferry.observe import metrics
 from mailferry.observe.log import Log, shown_address
@@ -96,6 +97,9 @@ class Gatekeeper:
             chosen = route(place.phase, window_open=place.window_open)
             if place.freeze_expired:
                 await self._hands.database.run("expire freezes", cutovers.expire_freezes)
+                continue
+            if place.phase is Phase.CLOSED and place.window_open:
+                await self._hands.reopen(place)
                 continue
             if chosen is not None:
                 try:

@@ -47,7 +47,7 @@ def build_hosts(reactor: Any, plan: Mapping[str, Any]) -> dict[str, LabHost]:
             "new host",
             accounts=new,
             tls=certificates,
-            passwd_file=Path(plan["passwd_file"]),
+            passwd_file=folder / "users",
             master=(plan["master_user"], plan["master_password"].encode()),
         ),
     }

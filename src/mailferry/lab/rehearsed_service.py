@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+import urllib.request
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,14 @@ class TargetAccess:
     pop3: str
     master_user: str
     master_password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far all accounts are: how many stand in which state, and messages copied so far."""
+
+    states: Mapping[str, int]
+    copied: int
 
 
 @dataclass(slots=True)
@@ -85,10 +94,21 @@ class RehearsedService:
             raise ServiceBroke(f"mailferry {' '.join(words)}: exit status {done.returncode}: {told}")
         return done.stdout
 
-    def show(self, address: str) -> dict[str, Any]:
-        """Return `account show --json`."""
-        shown: dict[str, Any] = json.loads(self.run("account", "show", address, "--json"))
-        return shown
+    def accounts(self) -> dict[str, dict[str, Any]]:
+        """Return `account list --json` by address."""
+        return {account["address"]: account for account in json.loads(self.run("account", "list", "--json"))}
+
+    def progress(self) -> Progress:
+        """Return what the metrics say now; far cheaper than a command."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['metrics']}/metrics", timeout=10) as page:
+            lines = page.read().decode().splitlines()
+        values = dict(line.rsplit(" ", 1) for line in lines if line.startswith("mailferry_"))
+        states = {
+            name.partition('state="')[2].partition('"')[0]: int(float(value))
+            for name, value in values.items()
+            if name.startswith("mailferry_accounts{")
+        }
+        return Progress(states, int(float(values.get("mailferry_copied_messages_total", "0"))))
 
     def start(self) -> None:
         """Run `mailferry serve` until it says that every worker serves. Raises ServiceBroke."""

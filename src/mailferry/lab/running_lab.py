@@ -15,21 +15,9 @@ from typing import IO, Any, Self
 
 from mailferry.lab.hosts_process import NEW, OLD
 from mailferry.lab.mailstore import Trait
+from mailferry.lab.rehearsal_hosts import HostsBroke, RehearsalUser
 
 STOP_SECONDS = 10.0
-
-
-class LabBroke(Exception):
-    """The process of the hosts did not answer as it should; the message says what it last said."""
-
-
-@dataclass(frozen=True, slots=True)
-class LabUser:
-    """A user of the rehearsal with the password the old host knows."""
-
-    address: str
-    password: str
-    messages: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +25,7 @@ class LabPlan:
     """What the hosts are made of."""
 
     folder: str
-    users: Sequence[LabUser]
-    passwd_file: str
+    users: Sequence[RehearsalUser]
     quirks: Sequence[str] = ()
     master_user: str = "mailferry"
     master_password: str = "master secret"  # noqa: S105 - of a rehearsal's own host
@@ -99,6 +86,7 @@ class RunningLab:
 
     def __init__(self, plan: LabPlan) -> None:
         self.plan = plan
+        self.passwd_file.write_text("".join(f"{user.address}:\n" for user in plan.users))
         self._log = Path(plan.folder, "lab.log")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -117,19 +105,19 @@ class RunningLab:
             raise
 
     @property
-    def authority(self) -> Path:
-        """The certificate of the authority that both hosts' certificates come from."""
-        return Path(self.plan.folder, "tls", "authority.pem")
+    def tls(self) -> Path:
+        """The folder of the certificates."""
+        return Path(self.plan.folder, "tls")
 
     @property
-    def certificate(self) -> Path:
-        """The certificate for localhost."""
-        return Path(self.plan.folder, "tls", "certificate.pem")
+    def passwd_file(self) -> Path:
+        """Where the new host looks passwords up."""
+        return Path(self.plan.folder, "users")
 
     @property
-    def key(self) -> Path:
-        """The key of the certificate."""
-        return Path(self.plan.folder, "tls", "key.pem")
+    def master(self) -> tuple[str, str]:
+        """The new host's master user."""
+        return self.plan.master_user, self.plan.master_password
 
     def __enter__(self) -> Self:
         return self
@@ -138,7 +126,7 @@ class RunningLab:
         self.stop()
 
     def ask(self, request: dict[str, Any]) -> Any:
-        """Send one request and return its answer. Raises LabBroke."""
+        """Send one request and return its answer. Raises HostsBroke."""
         to, back = _pipe(self._process.stdin), _pipe(self._process.stdout)
         try:
             to.write(json.dumps(request).encode() + b"\n")
@@ -147,10 +135,10 @@ class RunningLab:
         except BrokenPipeError:
             line = b""
         if not line:
-            raise LabBroke(f"the mail hosts are gone: {self._last_words()}")
+            raise HostsBroke(f"the mail hosts are gone: {self._last_words()}")
         answer = json.loads(line)
         if "error" in answer:
-            raise LabBroke(answer["error"])
+            raise HostsBroke(answer["error"])
         return answer["answer"]
 
     def stop(self) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mailferry.lab.passwd_file import write_hash
-from mailferry.lab.running_lab import HostHandle
+from mailferry.lab.rehearsal_hosts import RehearsalHost
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Scene:
     """What a saboteur can reach."""
 
     address: str
-    new_host: HostHandle
+    new_host: RehearsalHost
     passwd_file: Path
     database: Path
 

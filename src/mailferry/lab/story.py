@@ -15,21 +15,27 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from mailferry.lab.dovecot_hosts import RunningDovecots
 from mailferry.lab.mail_programs import ImapVisit, LoginRefused, Pop3Program, visit_imap
 from mailferry.lab.mailstore import Trait, differences
 from mailferry.lab.narration import ClaimBroken, Narrator
-from mailferry.lab.quirks import quirks_named, quirks_of_provider
+from mailferry.lab.quirks import UnknownQuirk, quirks_named, quirks_of_provider
+from mailferry.lab.rehearsal_hosts import HostsBroke, RehearsalHost, RehearsalHosts, RehearsalUser
 from mailferry.lab.rehearsed_service import RehearsedService, ServiceBroke, TargetAccess
-from mailferry.lab.running_lab import HostHandle, LabBroke, LabPlan, LabUser, RunningLab
+from mailferry.lab.running_lab import LabPlan, RunningLab
 from mailferry.lab.sabotage import SABOTAGES, Scene
+from mailferry.providers.loader import load_profiles
 
 DOMAIN = "example.test"
 PASSWORDS = ('Old "pass" 2019', "li\\old:secret")
 MOVE_SECONDS = 120.0
 LATE_SECONDS = 45.0
 LOOK_SECONDS = 0.4
+
+
+class WrongTerms(ValueError):
+    """What was asked for cannot be rehearsed; the message says what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +45,31 @@ class Terms:
     folder: Path
     provider: str = "generic"
     quirks: tuple[str, ...] = ()
+    dovecot: bool = False
+    """Two real Dovecots instead of the lab's own hosts."""
     sabotage: str | None = None
     messages: int = 400
+
+    def old_hosts_quirks(self) -> tuple[str, ...]:
+        """Return all quirks of the old host. Raises WrongTerms."""
+        if self.sabotage is not None and self.sabotage not in SABOTAGES:
+            raise WrongTerms(f"no sabotage is called {self.sabotage!r}; write one of {', '.join(SABOTAGES)}")
+        try:
+            quirks = quirks_of_provider(self.provider) | quirks_named(self.quirks)
+        except UnknownQuirk as error:
+            raise WrongTerms(str(error)) from error
+        if self.dovecot and (self.quirks or self.provider not in {"generic", "dovecot"}):
+            raise WrongTerms("real Dovecots have no quirks to choose; leave --provider and --quirk out")
+        return tuple(sorted(quirks))
 
 
 def rehearse(terms: Terms, say: Callable[[str], None], stay: Callable[[], None] | None = None) -> int:
     """Tell the story; return 0 when every claim held, else 1.
 
-    With `stay` the service is left open at the end until `stay` returns. Raises UnknownQuirk or KeyError
-    for a provider, quirk or sabotage that does not exist, before anything is started.
+    With `stay` the service is left open at the end until `stay` returns. Raises WrongTerms before anything
+    is started.
     """
-    quirks = sorted(quirks_of_provider(terms.provider) | quirks_named(terms.quirks))
-    if terms.sabotage is not None and terms.sabotage not in SABOTAGES:
-        raise KeyError(terms.sabotage)
+    quirks = terms.old_hosts_quirks()
     narrator = Narrator(say)
     with ExitStack() as stack:
         try:
@@ -65,7 +83,7 @@ def rehearse(terms: Terms, say: Callable[[str], None], stay: Callable[[], None] 
         except ClaimBroken as broken:
             say(f"\nThe story ends here: {broken}. This must not happen.")
             return 1
-        except (LoginRefused, ServiceBroke, LabBroke, OSError) as error:
+        except (LoginRefused, ServiceBroke, HostsBroke, OSError) as error:
             say(f"\nThe story cannot go on: {error}")
             return 1
         say(f"\nAll {narrator.held} claims were checked and hold.")
@@ -75,38 +93,39 @@ def rehearse(terms: Terms, say: Callable[[str], None], stay: Callable[[], None] 
     return 0
 
 
-def _begin(terms: Terms, quirks: list[str], narrator: Narrator, stack: ExitStack) -> _Story:
+def _begin(terms: Terms, quirks: tuple[str, ...], narrator: Narrator, stack: ExitStack) -> _Story:
     narrator.act(
         "An old mail host full of mail, a new one that is empty, and mailferry where the users log in"
     )
     users = (
-        LabUser(f"wang@{DOMAIN}", PASSWORDS[0], terms.messages),
-        LabUser(f"li@{DOMAIN}", PASSWORDS[1], max(10, terms.messages // 4)),
+        RehearsalUser(f"wang@{DOMAIN}", PASSWORDS[0], terms.messages),
+        RehearsalUser(f"li@{DOMAIN}", PASSWORDS[1], max(10, terms.messages // 4)),
     )
-    passwd_file = terms.folder / "users"
-    passwd_file.write_text("".join(f"{user.address}:\n" for user in users))
-    lab = stack.enter_context(
-        RunningLab(LabPlan(str(terms.folder), users, str(passwd_file), quirks=tuple(quirks)))
-    )
-    new = lab.new.ports
+    hosts: RehearsalHosts
+    if terms.dovecot:
+        hosts = RunningDovecots(terms.folder, users)
+    else:
+        hosts = RunningLab(LabPlan(str(terms.folder), users, quirks=quirks))
+    stack.callback(hosts.stop)
+    new = hosts.new.ports
     service = RehearsedService(
         terms.folder,
         TargetAccess(
             imap=f"imap://127.0.0.1:{new['imap']}?tls=none",
             pop3=f"pop3://127.0.0.1:{new['pop3']}?tls=none",
-            master_user=lab.plan.master_user,
-            master_password=lab.plan.master_password,
+            master_user=hosts.master[0],
+            master_password=hosts.master[1],
         ),
-        lab.certificate,
-        lab.key,
-        passwd_file,
+        hosts.tls / "certificate.pem",
+        hosts.tls / "key.pem",
+        hosts.passwd_file,
     )
-    old = lab.old.ports
+    old = hosts.old.ports
     service.run(
         "domain", "add", DOMAIN,
-        "--source", f"imaps://localhost:{old['imaps']}?ca={lab.authority}",
-        "--source-pop3", f"pop3s://localhost:{old['pop3s']}?ca={lab.authority}",
-        "--provider", terms.provider,
+        "--source", f"imaps://localhost:{old['imaps']}?ca={hosts.tls}/authority.pem",
+        "--source-pop3", f"pop3s://localhost:{old['pop3s']}?ca={hosts.tls}/authority.pem",
+        "--provider", terms.provider if terms.provider in load_profiles(None) else "generic",
     )  # fmt: skip
     stack.callback(service.stop)
     service.start()
@@ -114,19 +133,26 @@ def _begin(terms: Terms, quirks: list[str], narrator: Narrator, stack: ExitStack
         narrator.tell(f"{user.address}: {user.messages} messages at the old host")
     if quirks:
         narrator.tell(f"the old host's oddities: {', '.join(quirks)}")
-    return _Story(terms, narrator, lab, service)
+    return _Story(terms, narrator, hosts, service, users)
 
 
 class _Story:
     """The acts; each uses what the ones before it found."""
 
-    def __init__(self, terms: Terms, narrator: Narrator, lab: RunningLab, service: RehearsedService) -> None:
+    def __init__(
+        self,
+        terms: Terms,
+        narrator: Narrator,
+        hosts: RehearsalHosts,
+        service: RehearsedService,
+        users: tuple[RehearsalUser, RehearsalUser],
+    ) -> None:
         self._terms = terms
         self._narrator = narrator
-        self._lab = lab
+        self._hosts = hosts
         self._service = service
-        self._wang, self._li = lab.plan.users
-        self._trust = ssl.create_default_context(cafile=str(lab.authority))
+        self._wang, self._li = users
+        self._trust = ssl.create_default_context(cafile=str(hosts.tls / "authority.pem"))
         self._program = Pop3Program(self._wang.address, self._wang.password)
         self._first_visit: ImapVisit | None = None
         self._at_new: Counter[Trait] = Counter()
@@ -141,9 +167,9 @@ class _Story:
         tell.claim("a wrong password is refused as wrong", *self._wrong_password())
         mark = self._mark()
         self._program.visit(self._service.ports["pop3"], self._trust, mark)
-        uidls = self._lab.old.uidls(self._wang.address)
+        uidls = self._hosts.old.uidls(self._wang.address)
         self._mail_arrives()
-        self._served_by(self._lab.old, mark, f"{self._wang.address} (POP3)")
+        self._served_by(self._hosts.old, mark, f"{self._wang.address} (POP3)")
         tell.claim(
             f"all {len(uidls)} messages of the maildrop were downloaded under the old host's own UIDLs",
             sorted(self._program.listed) == sorted(uidls),
@@ -151,11 +177,11 @@ class _Story:
         )
         mark = self._mark()
         self._first_visit = self._read(self._li, mark)
-        self._served_by(self._lab.old, mark, f"{self._li.address} (IMAP)")
+        self._served_by(self._hosts.old, mark, f"{self._li.address} (IMAP)")
         tell.claim(
             f"{self._first_visit.mail.total()} messages were read in {len(self._first_visit.uidvalidity)} mailboxes,"
             " as the old host has them",
-            *_equal(self._lab.old.fingerprint(self._li.address), self._first_visit.mail),
+            *_equal(self._hosts.old.fingerprint(self._li.address), self._first_visit.mail),
         )
 
     def copy(self) -> None:
@@ -163,21 +189,26 @@ class _Story:
         tell = self._narrator
         tell.act("Behind the scenes both accounts are copied")
         tell.tell(f"meanwhile {self._wang.address} was sent two messages, one reached each host")
+        self._await_moves()
+        accounts = self._service.accounts()
         for user in (self._wang, self._li):
-            shown = self._await_done(user.address)
+            shown = accounts[user.address]
+            counts = shown["messages"]
             tell.claim(
-                f"{user.address} is done: {shown['messages']['copied']} messages copied, none skipped",
-                shown["messages"]["remaining"] == 0 and shown["messages"]["skipped"] == 0,
-                str(shown["messages"]),
+                f"{user.address} is done: {counts['copied']} messages copied, none skipped",
+                shown["state"] == "done" and counts["remaining"] == 0 and counts["skipped"] == 0,
+                [
+                    f"state {shown['state']}, phase {shown['phase']}, {counts}",
+                    str(shown.get("last_run")),
+                    *self._service.last_words().splitlines(),
+                ],
             )
 
     def sabotage(self) -> None:
         """Whatever was asked to be broken."""
         if self._terms.sabotage is None:
             return
-        scene = Scene(
-            self._wang.address, self._lab.new, Path(self._lab.plan.passwd_file), self._service.database
-        )
+        scene = Scene(self._wang.address, self._hosts.new, self._hosts.passwd_file, self._service.database)
         self._narrator.act(f"Sabotage: {self._terms.sabotage}")
         self._narrator.tell(SABOTAGES[self._terms.sabotage](scene))
 
@@ -186,10 +217,10 @@ class _Story:
         tell = self._narrator
         tell.act("What the new host has now")
         for user in (self._wang, self._li):
-            expected = self._lab.old.fingerprint(user.address)
+            expected = self._hosts.old.fingerprint(user.address)
             if user is self._wang:
                 expected += self._at_new
-            actual = self._lab.new.fingerprint(user.address)
+            actual = self._hosts.new.fingerprint(user.address)
             tell.claim(
                 f"{user.address}: {actual.total()} messages with the same bytes, mailboxes, flags, keywords and dates,"
                 " none missing, none twice",
@@ -206,7 +237,7 @@ class _Story:
         before = list(self._program.listed)
         mark = self._mark()
         fresh = self._program.visit(self._service.ports["pop3"], self._trust, mark)
-        self._served_by(self._lab.new, mark, f"{self._wang.address} (POP3)")
+        self._served_by(self._hosts.new, mark, f"{self._wang.address} (POP3)")
         kept = [uidl for uidl in self._program.listed if uidl in set(before)]
         tell.claim(
             f"all {len(before)} UIDLs are unchanged and in the same order: no message is downloaded again",
@@ -222,10 +253,10 @@ class _Story:
         for user in (self._wang, self._li):
             mark = self._mark()
             visit = self._read(user, mark)
-            self._served_by(self._lab.new, mark, f"{user.address} (IMAP)")
+            self._served_by(self._hosts.new, mark, f"{user.address} (IMAP)")
             tell.claim(
                 f"{user.address} reads {visit.mail.total()} messages, all that the new host has",
-                *_equal(self._lab.new.fingerprint(user.address), visit.mail),
+                *_equal(self._hosts.new.fingerprint(user.address), visit.mail),
             )
         tell.claim(
             f"{self._li.address} finds the same mailboxes subscribed",
@@ -241,11 +272,11 @@ class _Story:
         """Mail that still reaches the old host."""
         tell = self._narrator
         tell.act("A message still reaches the old host, days after the move")
-        digest = self._lab.old.deliver(self._li.address, _letter("late, through the old host"))
+        digest = self._hosts.old.deliver(self._li.address, _letter("late, through the old host"))
         self._read(self._li, self._mark())
         held = _within(
             LATE_SECONDS,
-            lambda: sum(t.sha256 == digest for t in self._lab.new.fingerprint(self._li.address)) == 1,
+            lambda: sum(t.sha256 == digest for t in self._hosts.new.fingerprint(self._li.address)) == 1,
         )
         tell.claim("after the next login it lies on the new host, once", held, self._service.last_words())
 
@@ -256,7 +287,7 @@ class _Story:
         self._narrator.act("The service stays open; try it with a mail program, end it with Ctrl-C")
         say(f"IMAP localhost:{ports['imap']} (STARTTLS) or {ports['imaps']} (TLS)")
         say(f"POP3 localhost:{ports['pop3']} (STLS) or {ports['pop3s']} (TLS)")
-        say(f"certificate authority: {self._lab.authority}")
+        say(f"certificate authority: {self._hosts.tls / 'authority.pem'}")
         for user in (self._wang, self._li):
             say(f"{user.address}  password: {user.password}")
         say(
@@ -269,21 +300,21 @@ class _Story:
     def _mail_arrives(self) -> None:
         """Send a message through each host, before the copy can be complete."""
         address = self._wang.address
-        self._lab.old.deliver(address, _letter("through the old host, during the copy"))
-        arrived = self._lab.new.deliver(address, _letter("through the new host, during the copy"))
-        found = self._lab.new.fingerprint(address)
+        self._hosts.old.deliver(address, _letter("through the old host, during the copy"))
+        arrived = self._hosts.new.deliver(address, _letter("through the new host, during the copy"))
+        found = self._hosts.new.fingerprint(address)
         self._at_new = Counter({trait: n for trait, n in found.items() if trait.sha256 == arrived})
 
     def _mark(self) -> str:
         self._marks += 1
         return str(self._marks)
 
-    def _read(self, user: LabUser, mark: str) -> ImapVisit:
+    def _read(self, user: RehearsalUser, mark: str) -> ImapVisit:
         return visit_imap(self._service.ports["imap"], self._trust, user.address, user.password, mark)
 
-    def _served_by(self, host: HostHandle, mark: str, who: str) -> None:
-        other = self._lab.new if host is self._lab.old else self._lab.old
-        name = "old" if host is self._lab.old else "new"
+    def _served_by(self, host: RehearsalHost, mark: str, who: str) -> None:
+        other = self._hosts.new if host is self._hosts.old else self._hosts.old
+        name = "old" if host is self._hosts.old else "new"
         self._narrator.claim(
             f"{who} is served by the {name} host",
             host.served(mark) and not other.served(mark),
@@ -301,32 +332,27 @@ class _Story:
             return "[AUTH]" in str(refused), f"the answer was: {refused}"
         return False, "it was let in"
 
-    def _login_directly(self, user: LabUser) -> str:
+    def _login_directly(self, user: RehearsalUser) -> str:
         try:
-            visit_imap(self._lab.new.ports["imap"], self._trust, user.address, user.password, self._mark())
+            visit_imap(self._hosts.new.ports["imap"], self._trust, user.address, user.password, self._mark())
         except LoginRefused as refused:
             return str(refused)
         return ""
 
-    def _await_done(self, address: str) -> dict[str, Any]:
+    def _await_moves(self) -> None:
+        """Wait until both accounts are done or one has failed; the claims behind it judge."""
         told = ""
-        shown: dict[str, Any] = {}
         deadline = time.monotonic() + MOVE_SECONDS
         while time.monotonic() < deadline:
-            shown = self._service.show(address)
-            if shown["state"] == "done":
-                return shown
-            line = f"{address}: {shown['state']}, {shown['messages']['copied']} of {shown['messages']['total']} messages"
+            progress = self._service.progress()
+            if progress.states.get("done") == 2 or progress.states.get("failed"):
+                return
+            states = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in progress.states.items() if n)
+            line = f"accounts: {states}; {progress.copied} messages copied"
             if line != told:
                 self._narrator.tell(line)
                 told = line
-            if shown["state"] == "failed":
-                break
             time.sleep(LOOK_SECONDS)
-        run = shown.get("last_run") or {}
-        why = [f"state {shown.get('state')}, phase {shown.get('phase')}, cause {run.get('cause')}"]
-        self._narrator.claim(f"{address} is moved", False, why + self._service.last_words().splitlines())
-        raise AssertionError("unreachable: the claim above does not hold")
 
 
 def _equal(expected: Counter[Trait], actual: Counter[Trait]) -> tuple[bool, list[str]]:

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mailferry.model.access import MAX_PASSWORD_OCTETS, Secret
 from mailferry.passwords.service_key import ServiceKey, sync_folder, write_private
+from mailferry.store.file_owner import give_to_folders_owner
 
 _KEY_OCTETS = 32
 _NONCE_OCTETS = 12
@@ -87,6 +88,10 @@ class KeyRing:
             raise SealBroken("the sealed password belongs to another account or was altered") from error
         return Secret(plain[1 : 1 + plain[0]])
 
+    def holds(self, domain: str, window: int) -> bool:
+        """Whether the window has a key that was not destroyed."""
+        return self._path(domain, window).exists()
+
     def destroy(self, domain: str, window: int) -> None:
         """Destroy the window's key for ever; safe to repeat."""
         path = self._path(domain, window)
@@ -137,7 +142,15 @@ class KeyRing:
         sync_folder(self._folder)
 
     def _make_folder(self) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._folder.mkdir(mode=0o700, parents=True)
+        except FileExistsError:
+            return
+        opened = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            give_to_folders_owner(opened, self._folder.parent)
+        finally:
+            os.close(opened)
 
     def _path(self, domain: str, window: int) -> Path:
         safe = domain if len(domain) <= 200 and _FILE_SAFE.fullmatch(domain) else _hashed(domain)

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mailferry.model.access import Secret
+from mailferry.store.file_owner import give_to_folders_owner
 
 FILE_NAME = "mailferry.key"
 FEWEST_OCTETS = 16
@@ -81,6 +82,7 @@ def write_private(path: Path, octets: bytes) -> None:
     """Write a new file that only its owner may read, durably; raises FileExistsError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
+        give_to_folders_owner(descriptor, path.parent)
         stream.write(octets)
         stream.flush()
         os.fsync(stream.fileno())

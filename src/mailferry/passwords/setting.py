@@ -24,6 +24,9 @@ from mailferry.store.accounts import Account
 from mailferry.store.domains import Domain
 from mailferry.store.faults import Conflict
 
+SETTLING_SECONDS = 1.5
+"""Dovecot looks at its passwd-file once a second at most: a password set a moment ago is asked for again."""
+
 TRIES = 5
 """How often a push starts again because something else was written in between."""
 
@@ -127,7 +130,11 @@ class Setter:
         if noted is None:
             metrics.PASSWORD_PUSHES.add(backend=self._backend.name, result="missing")
             return failed(Cause.TARGET_REFUSED, "the target has no such account")
-        return await self.prove(account, domain, noted)
+        trust = await self.prove(account, domain, noted)
+        if trust.cause is Cause.TARGET_REFUSED and not trust.in_place:
+            await self._threads.pause(SETTLING_SECONDS)
+            trust = await self.prove(account, domain, noted)
+        return trust
 
     async def _write(
         self,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
@@ -18,7 +18,7 @@ DEFAULT_THREADS = 2
 class WorkThreads:
     """Runs blocking functions, at most `size` at a time; the rest wait their turn."""
 
-    def __init__(self, reactor: IReactorFromThreads, size: int = DEFAULT_THREADS) -> None:
+    def __init__(self, reactor: Any, size: int = DEFAULT_THREADS) -> None:
         self._reactor = reactor
         self._pool = ThreadPool(minthreads=0, maxthreads=size, name="passwords")
         self._started = False
@@ -29,6 +29,10 @@ class WorkThreads:
             self._pool.start()
             self._started = True
         return deferToThreadPool(self._reactor, self._pool, work)
+
+    def pause(self, seconds: float) -> Deferred[None]:
+        """Return a Deferred that fires after `seconds`."""
+        return deferLater(self._reactor, seconds, lambda: None)
 
     def stop(self) -> None:
         """End the threads after the work they have; nothing runs afterwards."""

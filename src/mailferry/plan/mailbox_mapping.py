@@ -17,7 +17,7 @@ from enum import StrEnum
 from mailferry.model.mail import Mailbox
 from mailferry.model.profile import Profile
 from mailferry.plan.special_names import DEFAULT_NAMES, KNOWN_NAMES, ROLES, VIEWS
-from mailferry.wire.imap_names import decode_mailbox, encode_mailbox
+from mailferry.wire.imap_names import BadMailboxName, decode_strict, encode_mailbox
 from mailferry.wire.server_text import decode_text
 
 INBOX = b"INBOX"
@@ -226,14 +226,22 @@ def _source_roles(
         for role in ROLES:
             if f"\\{role}" in mailbox.attributes:
                 cast(mailbox, role, MappedBy.ROLE)
+    by_path = _by_path(mailboxes, namespace)
     tables = ((profile.special_mailboxes, MappedBy.PROFILE), (KNOWN_NAMES, MappedBy.NAME))
     for table, why in tables:
         for role in ROLES:
             for name in table.get(role, ()):
-                for mailbox in mailboxes:
-                    if "/".join(_components(mailbox, namespace)).casefold() == name.casefold():
-                        cast(mailbox, role, why)
+                for mailbox in by_path.get(name.casefold(), ()):
+                    cast(mailbox, role, why)
     return roles
+
+
+def _by_path(mailboxes: Sequence[Mailbox], namespace: Namespace) -> dict[str, list[Mailbox]]:
+    """Return the mailboxes by their decoded path, in one letter case, joined by `/`."""
+    found: dict[str, list[Mailbox]] = {}
+    for mailbox in mailboxes:
+        found.setdefault("/".join(_components(mailbox, namespace)).casefold(), []).append(mailbox)
+    return found
 
 
 def _target_roles(mailboxes: Sequence[Mailbox], namespace: Namespace) -> dict[str, bytes]:
@@ -244,11 +252,11 @@ def _target_roles(mailboxes: Sequence[Mailbox], namespace: Namespace) -> dict[st
         for role in ROLES:
             if f"\\{role}" in mailbox.attributes:
                 homes.setdefault(role, mailbox.name)
+    by_path = _by_path(usable, namespace)
     for role in ROLES:
         for name in KNOWN_NAMES[role]:
-            for mailbox in usable:
-                if "/".join(_components(mailbox, namespace)).casefold() == name.casefold():
-                    homes.setdefault(role, mailbox.name)
+            for mailbox in by_path.get(name.casefold(), ()):
+                homes.setdefault(role, mailbox.name)
     return homes
 
 
@@ -291,10 +299,7 @@ def _holdable(part: str, delimiter: str) -> str:
     clean = "".join("_" if c in bad or ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 else c for c in part)
     if not clean.strip() or clean in {".", ".."}:
         return clean.replace(" ", "_").replace(".", "_") or "_"
-    if clean[0] == "~":
-        clean = "_" + clean[1:]
-    lone = any(0xD800 <= ord(c) <= 0xDFFF for c in clean)
-    return clean.encode("utf-8", "replace").decode() if lone else clean
+    return "_" + clean[1:] if clean[0] == "~" else clean
 
 
 def _short_enough(name: bytes, raw: bytes, target: Namespace) -> bytes:
@@ -329,7 +334,7 @@ def _cut(part: bytes, mark: str) -> bytes:
 
 def _decoded(raw: bytes) -> str | None:
     """Return the text of proper modified UTF-7, None for anything else (RFC 3501 5.1.3)."""
-    if any(octet >= 0x80 for octet in raw):
+    try:
+        return decode_strict(raw)
+    except BadMailboxName:
         return None
-    text = decode_mailbox(raw)
-    return text if encode_mailbox(text) == raw else None

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
 
 from mailferry.store.database import db_now
 from mailferry.store.faults import AlreadyThere, Unknown
-from mailferry.store.schema import accounts, domains
+from mailferry.store.schema import accounts, domains, window_numbers
 
 DAY = 86400.0
 GRACE_DAYS = 30
@@ -32,7 +34,7 @@ class Domain:
     window_opened_at: float
     window_ends_at: float
     window_number: int
-    """Counts the windows; each has a sealing key of its own."""
+    """Counts the windows of the name; each has a sealing key of its own, and none comes again."""
     window_over_for: float
     """Seconds for which running processes have seen the window over (`confirm_ended`)."""
     login_form: str
@@ -96,6 +98,8 @@ def add(
 ) -> Domain:
     """Add a domain and open its first window; raises AlreadyThere."""
     at = db_now(conn) if now is None else now
+    if find(conn, name) is not None:
+        raise AlreadyThere(f"domain {name} is there already")
     values = {
         **_DEFAULTS,
         **rules,
@@ -103,22 +107,34 @@ def add(
         "window_days": window_days,
         "window_opened_at": at,
         "window_ends_at": at + window_days * DAY,
-        "window_number": 1,
+        "window_number": _next_window_number(conn, name),
         "added_at": at,
     }
-    if find(conn, name) is not None:
-        raise AlreadyThere(f"domain {name} is there already")
     try:
         conn.execute(insert(domains).values(values))
     except IntegrityError as error:
-        if find_after_race(error):
+        if _another_was_first(error):
             raise AlreadyThere(f"domain {name} is there already") from error
         raise
     return get(conn, name)
 
 
-def find_after_race(error: IntegrityError) -> bool:
-    """Whether `error` says that another transaction added the same name first."""
+def _next_window_number(conn: Connection, name: str) -> int:
+    """Return a number that no window of the domain has had, were it removed and added again in between.
+
+    The key of a window that ended is destroyed for ever; a new window needs another.
+    """
+    make = sqlite_insert if conn.dialect.name == "sqlite" else postgresql_insert
+    counted = (
+        make(window_numbers)
+        .values(domain=name, last=1)
+        .on_conflict_do_update(index_elements=["domain"], set_={"last": window_numbers.c.last + 1})
+        .returning(window_numbers.c.last)
+    )
+    return int(conn.execute(counted).scalar_one())
+
+
+def _another_was_first(error: IntegrityError) -> bool:
     return "unique" in str(error.orig).lower()
 
 
@@ -163,9 +179,20 @@ def extend(conn: Connection, name: str, days: int, *, now: float | None = None) 
         values = {
             "window_opened_at": at,
             "window_ends_at": at + days * DAY,
-            "window_number": before.window_number + 1,
+            "window_number": _next_window_number(conn, name),
         }
     conn.execute(update(domains).where(domains.c.name == name).values(**values, window_over_for=0.0))
+    return get(conn, name)
+
+
+def set_window_days(conn: Connection, name: str, days: int) -> Domain:
+    """Let the present window have `days` days, counted from its beginning; raises Unknown."""
+    ends = domains.c.window_opened_at + days * DAY
+    conn.execute(
+        update(domains)
+        .where(domains.c.name == name)
+        .values(window_days=days, window_ends_at=ends, window_over_for=0.0)
+    )
     return get(conn, name)
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
 from mailferry.store.faults import StoreUnavailable
+from mailferry.store.file_owner import give_to_folders_owner
 
 SQLITE_FILE = "mailferry.db"
 _CHECKPOINT_PAGES = 1000
@@ -89,9 +90,13 @@ def make_engines(
 
 
 def create_sqlite_file(path: Path) -> None:
-    """Make an empty database file that only its owner can read, unless one is there."""
+    """Make an empty database file that only the service can read, unless one is there."""
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            give_to_folders_owner(descriptor, path.parent)
+        finally:
+            os.close(descriptor)
     except FileExistsError:
         return
     except OSError as error:

@@ -20,6 +20,7 @@ from mailferry.model.account import BEFORE_FLIP, Phase
 from mailferry.store import accounts, domains
 from mailferry.store.database import Database
 from mailferry.store.faults import StoreUnavailable
+from mailferry.store.file_owner import give_to_folders_owner
 from mailferry.store.schema import flips
 
 LOG_FILE = "flips.log"
@@ -144,6 +145,7 @@ def _append(path: Path, found: Sequence[Flip]) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            give_to_folders_owner(descriptor, path.parent)
             _cut_torn_line(descriptor)
             _write_all(descriptor, ("\n".join(lines) + "\n").encode())
             os.fsync(descriptor)

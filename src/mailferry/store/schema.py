@@ -83,6 +83,13 @@ domains = Table(
     CheckConstraint("source_imap IS NOT NULL OR source_pop3 IS NOT NULL", name="a_source"),
 )
 
+window_numbers = Table(
+    "window_numbers",
+    metadata,
+    Column("domain", Text, primary_key=True),
+    Column("last", Integer, nullable=False),
+)
+
 nodes = Table(
     "nodes",
     metadata,

@@ -14,6 +14,8 @@ import threading
 import time
 from pathlib import Path
 
+from mailferry.store.file_owner import give_to_folders_owner
+
 _FIRST_PAUSE = 0.0005
 _LONGEST_PAUSE = 0.01
 
@@ -38,6 +40,7 @@ class WriteTurn:
         try:
             if self._descriptor is None:
                 self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                give_to_folders_owner(self._descriptor, self._path.parent)
             self._lock(self._descriptor, deadline)
         except BaseException:  # loop edge: whatever it was, the next thread must not wait for ever
             self._inside.release()

@@ -103,8 +103,7 @@ class UidlTap:
 
     def _take(self, data: bytes) -> None:
         if self._reads is _Reads.BODY and not len(self._server):
-            self._pass_body(data)
-            if self._reads is _Reads.NOTHING and not len(self._server):
+            if self._pass_body(data) and not len(self._server):
                 self._commands()
         else:
             self._server.feed(data)
@@ -134,14 +133,16 @@ class UidlTap:
             if len(self._listed) > MAX_MESSAGES:
                 raise Unsure("too many messages")
 
-    def _pass_body(self, data: bytes) -> None:
+    def _pass_body(self, data: bytes) -> bool:
+        """Pass the octets of a body on; True when it has ended."""
         end = self._body.feed(data)
         if end is None:
             self._to_client.append(data)
-            return
+            return False
         self._reads = _Reads.NOTHING
         self._to_client.append(data[:end] if end < len(data) else data)
         self._server.feed(data[end:])
+        return True
 
     def _commands(self) -> None:
         """Do the client's commands for as long as none waits for the server."""

@@ -1,18 +1,90 @@
-"""The site as a whole: which routes stand on a web listener."""
+"""The site as a whole: which routes stand on a web listener, and what all of them have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 
 from mailferry import __version__
-from mailferry.store.database import Database
+from mailferry.roster.lookup import NoSuchAccount, NoSuchDomain
+from mailferry.roster.refusals import RosterRefusal
+from mailferry.store.faults import StoreUnavailable
+from mailferry.web.admin_sign_in import AdminSignIn
+from mailferry.web.console_accounts import ConsoleAccounts
+from mailferry.web.console_domains import domain_routes
+from mailferry.web.console_files import file_routes
+from mailferry.web.console_overview import overview_routes
+from mailferry.web.desk import Desk, see_other
+from mailferry.web.faults import BadRequest, NotSignedIn
 from mailferry.web.health import Address, health_routes
+from mailferry.web.safe_answers import SafeAnswers
+from mailferry.web.same_origin import SameOrigin
+from mailferry.web.user_page import UserPage
+
+STYLES = Path(__file__).with_name("static") / "mailferry.css"
+_KNOWN_FAULTS = frozenset({400, 404, 405, 413, 503})
+_NOT_THERE = (NoSuchAccount, NoSuchDomain)
 
 
-def make_site(database: Database, *, doors: Sequence[Address]) -> FastAPI:
-    """Return the application of the web listener."""
+def make_site(desk: Desk, *, doors: Sequence[Address]) -> FastAPI:
+    """Return the application of the web listener; `doors` are the mail listeners that `/readyz` tries."""
     site = FastAPI(title="mailferry", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
-    site.include_router(health_routes(database, doors))
+    site.add_middleware(SameOrigin)
+    site.add_middleware(SafeAnswers, log=desk.log)  # added last, so outermost
+    _tell_faults(site, desk)
+    _serve_styles(site)
+    sign_in = site.state.admin_sign_in = AdminSignIn(desk)
+    site.include_router(health_routes(desk.database, doors))
+    site.include_router(UserPage(desk).routes)
+    site.include_router(sign_in.routes)
+    site.include_router(overview_routes(desk))
+    site.include_router(domain_routes(desk))
+    site.include_router(ConsoleAccounts(desk).routes)
+    site.include_router(file_routes(desk))
     return site
+
+
+def _serve_styles(site: FastAPI) -> None:
+    styles = STYLES.read_bytes()
+
+    @site.get("/static/mailferry.css", include_in_schema=False)
+    def show() -> Response:
+        return Response(styles, media_type="text/css", headers={"cache-control": "public, max-age=3600"})
+
+
+def _tell_faults(site: FastAPI, desk: Desk) -> None:
+    """Make a page of every fault; none repeats what was sent, and none tells strangers about the inside."""
+
+    def page(request: Request, status: int, detail: str = "") -> Response:
+        key = f"fault.{status if status in _KNOWN_FAULTS else 400}"
+        back = "/admin/" if request.url.path.startswith("/admin") else "/"
+        return desk.pages.page(request, "fault.html", status=status, key=key, detail=detail, back=back)
+
+    @site.exception_handler(NotSignedIn)
+    def _to_the_door(_request: Request, fault: NotSignedIn) -> Response:
+        return see_other(fault.door)
+
+    @site.exception_handler(BadRequest)
+    def _bad(request: Request, fault: BadRequest) -> Response:
+        return page(request, fault.status, str(fault))
+
+    @site.exception_handler(RosterRefusal)
+    def _refused(request: Request, refusal: RosterRefusal) -> Response:
+        return page(request, 404 if isinstance(refusal, _NOT_THERE) else 400, str(refusal))
+
+    @site.exception_handler(StoreUnavailable)
+    def _down(request: Request, fault: StoreUnavailable) -> Response:
+        desk.log.error("a page needs the store", why=str(fault))
+        return page(request, 503)
+
+    @site.exception_handler(RequestValidationError)
+    def _invalid(request: Request, _fault: RequestValidationError) -> Response:
+        return page(request, 400)
+
+    @site.exception_handler(HTTPException)
+    def _http(request: Request, fault: HTTPException) -> Response:
+        return page(request, fault.status_code)

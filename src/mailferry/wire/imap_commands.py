@@ -7,8 +7,6 @@ than through these functions, so no name or flag can end a command.
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -102,15 +100,6 @@ def _ranges(ascending: list[int]) -> Iterator[bytes]:
 
 def _range(first: int, last: int) -> bytes:
     return b"%d" % first if first == last else b"%d:%d" % (first, last)
-
-
-def tags(seed: bytes) -> Iterator[bytes]:
-    """Give tags without end that nobody can guess who lacks `seed` (16 random octets or more).
-
-    They begin with a letter: NetEase refuses tags of digits alone.
-    """
-    for number in itertools.count():
-        yield b"m" + hashlib.sha256(seed + b"%d" % number).hexdigest()[:11].encode()
 
 
 def segments(tag: bytes, pieces: Iterable[Piece], *, literal_plus: bool, literal_minus: bool) -> list[bytes]:

@@ -15,7 +15,6 @@ from mailferry.wire.imap_values import (
     Atom,
     BadResponse,
     Part,
-    Streamed,
     Value,
     as_bytes,
     as_int,
@@ -216,8 +215,3 @@ def expand_uid_set(raw: bytes, limit: int = MAX_SET_UIDS) -> tuple[int, ...]:
 def sequence_numbers(response: Untagged) -> tuple[int, ...]:
     """Return the numbers of a SEARCH response (a MODSEQ at its end is left out)."""
     return tuple(int(value) for value in response.values if isinstance(value, bytes) and value.isdigit())
-
-
-def has_streamed(values: Sequence[Value]) -> bool:
-    """Whether a literal of the response went elsewhere."""
-    return any(isinstance(v, Streamed) or (isinstance(v, list) and has_streamed(v)) for v in values)

@@ -157,14 +157,6 @@ class DotReader:
         return body.replace(b"\n.", b"\n")[len(before) :]
 
 
-def dot_lines(body: bytes) -> list[bytes]:
-    """Return the lines of a small un-stuffed body without their ends."""
-    lines = body.split(b"\n")
-    if lines and not lines[-1]:
-        lines.pop()
-    return [line.removesuffix(b"\r") for line in lines]
-
-
 class DotStuffer:
     """Writes a body as a stream: dots at line starts doubled, CR LF and the final dot at the end."""
 

@@ -65,13 +65,3 @@ def encode_plain(authzid: bytes, authcid: bytes, password: Secret) -> bytes:
     if not authcid or not password:
         raise BadSasl("PLAIN needs a name and a password")
     return encode_base64(b"\0".join(fields))
-
-
-def encode_login_user(name: bytes) -> bytes:
-    """Return the answer to LOGIN's first challenge."""
-    return encode_base64(name)
-
-
-def encode_login_password(password: Secret) -> bytes:
-    """Return the answer to LOGIN's second challenge."""
-    return encode_base64(password.reveal())

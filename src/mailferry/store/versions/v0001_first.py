@@ -19,6 +19,7 @@ def upgrade() -> None:
     _flips()
     _nodes()
     _sign_ins()
+    _window_numbers()
     _accounts()
     _samples()
     _history()
@@ -120,6 +121,15 @@ def _sign_ins() -> None:
         sa.Column("verifier", sa.Text(), nullable=False),
         sa.Column("added_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_sign_ins")),
+    )
+
+
+def _window_numbers() -> None:
+    op.create_table(
+        "window_numbers",
+        sa.Column("domain", sa.Text(), nullable=False),
+        sa.Column("last", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("domain", name=op.f("pk_window_numbers")),
     )
 
 

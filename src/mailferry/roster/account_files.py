@@ -1,0 +1,139 @@
+"""Accounts from and to files of spreadsheet programs: `account import`, `account export`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import Connection
+
+from mailferry.model.account import Phase
+from mailferry.passwords.sealing import KeyRing
+from mailferry.plan.account_csv import AccountRow, RowFault, read_account_csv, write_account_csv
+from mailferry.plan.addresses import domain_of
+from mailferry.roster.account_changes import keep_for_copy
+from mailferry.roster.accounts import every
+from mailferry.store import accounts, audit, domains
+from mailferry.store.account_listing import AccountFilter
+from mailferry.store.accounts import Account
+from mailferry.store.database import Database, db_now
+from mailferry.store.domains import Domain
+
+AT_ONCE = 200
+"""Rows in one transaction: a long file must not keep logins waiting."""
+EXPORT_HEADER = (
+    "target", "domain", "state", "phase", "percent", "total", "copied", "remaining", "skipped",
+    "cause", "who_must_act", "trigger", "started_at", "finished_at", "next_retry_at",
+)  # fmt: skip
+_TAKES_PASSWORD = frozenset({Phase.IDLE, Phase.PRECOPY, Phase.BACKFILL, Phase.BLOCKED, Phase.STALLED})
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import did, or would do; with `faults` nothing was done at all."""
+
+    rows: int
+    added: int = 0
+    passwords: int = 0
+    """Passwords kept for the copy."""
+    left_alone: tuple[str, ...] = ()
+    """Accounts that need no password of the old mailbox any more."""
+    faults: tuple[RowFault, ...] = ()
+    encoding: str = ""
+
+
+def import_accounts(
+    database: Database, keyring: KeyRing, data: bytes, *, who: str, dry_run: bool = False
+) -> ImportReport:
+    """Take in a file of accounts; every fault is reported with its line, and then nothing is done.
+
+    Rows with a password start to be copied by themselves; it logs in at the source only and is never
+    set at the target. Safe to repeat: a second run changes nothing but the passwords given.
+    """
+    file = read_account_csv(data)
+    known = {domain.name: domain for domain in database.read_now("domains", domains.listing)}
+    now = database.read_now("now", db_now)
+    faults = (*file.faults, *_domain_faults(file.rows, known, now))
+    if faults:
+        ordered = tuple(sorted(faults, key=lambda fault: fault.line))
+        return ImportReport(rows=len(file.rows), faults=ordered, encoding=file.encoding)
+    added = kept = 0
+    left_alone: list[str] = []
+    for at in range(0, len(file.rows), AT_ONCE):
+        rows = file.rows[at : at + AT_ONCE]
+        if dry_run:
+            result = database.read_now("import preview", partial(_preview, rows=rows))
+        else:
+            take_in = partial(_take_in, keyring=keyring, rows=rows, known=known)
+            result = database.run_now("import", take_in)
+        added += result.added
+        kept += result.passwords
+        left_alone += result.left_alone
+    if not dry_run:
+        detail = f"{len(file.rows)} rows, {added} new accounts, {kept} passwords"
+        database.run_now(
+            "import audit",
+            lambda conn: audit.write(conn, who=who, what="account.import", subject="file", detail=detail),
+        )
+    return ImportReport(
+        rows=len(file.rows),
+        added=added,
+        passwords=kept,
+        left_alone=tuple(left_alone),
+        encoding=file.encoding,
+    )
+
+
+def export_accounts(database: Database, only: AccountFilter | None = None) -> bytes:
+    """Return the accounts with their states as a file that spreadsheet programs open; no passwords."""
+    return write_account_csv(EXPORT_HEADER, _export_rows(database, only))
+
+
+def _export_rows(database: Database, only: AccountFilter | None) -> Iterator[Sequence[str]]:
+    for account in every(database, only):
+        flat = {**account, **account["messages"], "target": account["address"]}
+        yield ["" if flat[name] is None else str(flat[name]) for name in EXPORT_HEADER]
+
+
+def _domain_faults(rows: Sequence[AccountRow], known: dict[str, Domain], now: float) -> list[RowFault]:
+    faults = []
+    for row in rows:
+        name = domain_of(row.target)
+        if name not in known:
+            faults.append(RowFault(row.line, "target", f"there is no domain {name}; add it with domain add"))
+        elif row.password is not None and not known[name].window_open(now):
+            what = f"the window of {name} is over; re-open it with domain extend"
+            faults.append(RowFault(row.line, "password", what))
+    return faults
+
+
+def _preview(conn: Connection, rows: Sequence[AccountRow]) -> ImportReport:
+    found = [(row, accounts.find(conn, row.target)) for row in rows]
+    return ImportReport(
+        rows=len(rows),
+        added=sum(account is None for _, account in found),
+        passwords=sum(row.password is not None and _takes(account) for row, account in found),
+        left_alone=tuple(
+            row.target for row, account in found if row.password is not None and not _takes(account)
+        ),
+    )
+
+
+def _take_in(
+    conn: Connection, keyring: KeyRing, rows: Sequence[AccountRow], known: dict[str, Domain]
+) -> ImportReport:
+    preview = _preview(conn, rows)
+    for row in rows:
+        domain = known[domain_of(row.target)]
+        login = None if row.source == row.target else row.source
+        account = accounts.ensure(conn, row.target, domain.name, source_login=login)
+        if account.source_login != login:
+            accounts.note(conn, account.id, source_login=login)
+        if row.password is not None and _takes(account):
+            keep_for_copy(conn, keyring, account, domain, row.password)
+    return preview
+
+
+def _takes(account: Account | None) -> bool:
+    return account is None or account.phase in _TAKES_PASSWORD

@@ -1,0 +1,136 @@
+"""The whole move at a glance: counts, sums, rates over time, processes, and the audit log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from mailferry.roster.lookup import domain_at
+from mailferry.roster.moments import moment
+from mailferry.store import account_listing, audit, domains, leases, nodes, samples
+from mailferry.store.database import Database, db_now
+from mailferry.store.nodes import SILENT_AFTER
+
+_RATE_SECONDS = 600.0
+_MOST_POINTS = 500
+
+
+def overview(database: Database, domain: str | None = None) -> dict[str, Any]:
+    """Return counts by state and cause, sums of messages and bytes, the present rate and the time left."""
+
+    def read(conn: Connection) -> dict[str, Any]:
+        name = None if domain is None else domain_at(conn, domain).name
+        now = db_now(conn)
+        sums = account_listing.totals(conn, name)
+        recent = samples.series(conn, since=now - _RATE_SECONDS, until=now + 60, domain=name)
+        rate = sum(sample.messages for sample in recent) / _RATE_SECONDS
+        left = max(0, sums.messages - sums.copied - sums.skipped)
+        return {
+            "domain": name,
+            "at": moment(now),
+            "accounts": {
+                state.value: number for state, number in account_listing.counts_by_state(conn, name).items()
+            },
+            "causes": {
+                cause.value: number for cause, number in account_listing.counts_by_cause(conn, name).items()
+            },
+            "messages": {
+                "total": sums.messages,
+                "copied": sums.copied,
+                "remaining": left,
+                "skipped": sums.skipped,
+            },
+            "bytes": {"total": sums.bytes_total, "copied": sums.bytes_copied},
+            "messages_per_second": round(rate, 2),
+            "eta_seconds": round(left / rate) if rate > 0 and left else None,
+            "queue": leases.queue_length(conn),
+        }
+
+    return database.read_now("overview", read)
+
+
+def series(database: Database, *, hours: float = 24.0, domain: str | None = None) -> list[dict[str, Any]]:
+    """Return what happened in the last hours, in at most 500 even steps of whole minutes."""
+
+    def read(conn: Connection) -> list[dict[str, Any]]:
+        name = None if domain is None else domain_at(conn, domain).name
+        now = db_now(conn)
+        step = max(1, round(hours * 60 / _MOST_POINTS))
+        found = samples.series(conn, since=now - hours * 3600, until=now + 60, domain=name, step=step)
+        return [
+            {
+                "at": moment(sample.at),
+                "minutes": step,
+                "messages": sample.messages,
+                "bytes": sample.octets,
+                "late": sample.late,
+                "skipped": sample.skipped,
+                "logins": sample.logins,
+            }
+            for sample in found
+        ]
+
+    return database.read_now("series", read)
+
+
+def windows_ending(database: Database, *, days: float) -> int:
+    """Return how many open windows end within so many days."""
+
+    def read(conn: Connection) -> int:
+        now = db_now(conn)
+        found = domains.listing(conn)
+        return sum(now < domain.window_ends_at <= now + days * domains.DAY for domain in found)
+
+    return database.read_now("windows", read)
+
+
+def audit_log(
+    database: Database, *, subject: str | None = None, before: int | None = None, limit: int = 100
+) -> list[dict[str, Any]]:
+    """Return who did what, newest first, those below the id `before`."""
+    rows = database.read_now(
+        "audit", lambda conn: audit.listing(conn, subject=subject, before=before, limit=limit)
+    )
+    return [
+        {
+            "id": row.id,
+            "at": moment(row.at),
+            "who": row.who,
+            "what": row.what,
+            "subject": row.subject,
+            "detail": row.detail,
+        }
+        for row in rows
+    ]
+
+
+def processes(database: Database) -> list[dict[str, Any]]:
+    """Return our processes on all machines; a silent one holds up the flips of accounts with sessions there."""
+
+    def read(conn: Connection) -> list[dict[str, Any]]:
+        now = db_now(conn)
+        return [
+            {
+                "id": node.id,
+                "role": node.role,
+                "host": node.host,
+                "pid": node.pid,
+                "started_at": moment(node.started_at),
+                "renewed_at": moment(node.renewed_at),
+                "silent": node.renewed_at < now - SILENT_AFTER,
+            }
+            for node in nodes.listing(conn)
+        ]
+
+    return database.read_now("processes", read)
+
+
+def declare_dead(database: Database, node_id: int, *, who: str) -> None:
+    """Void a silent process that is known to be dead: its sessions no longer hold up any flip. Safe to repeat."""
+
+    def write(conn: Connection) -> None:
+        nodes.void(conn, node_id)
+        audit.write(conn, who=who, what="process.declare-dead", subject=str(node_id))
+
+    database.run_now("declare dead", write)

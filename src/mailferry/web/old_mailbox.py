@@ -1,0 +1,242 @@
+"""The user page's way to the servers: a password is judged by the gate, and a late move begins.
+
+Signing in asks the gate exactly as a mail program's login does; the session that proved the password
+is closed again, and what the login set going (a copy, a push) goes on. Where an account lives on the
+target already (it logged in with a new password first), its owner proves the old mailbox as well: it
+is asked at the domain's own source only, and a password from another address is never set at the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection
+from twisted.internet import defer, task
+
+from mailferry.gate.admission import Admission, Admitted, ClientAddress, LoginAttempt, Rejected
+from mailferry.gate.judges import Judges
+from mailferry.gate.place import Place, find_place
+from mailferry.model.access import Credentials, Protocol, Secret
+from mailferry.model.account import Event, Phase, Trigger
+from mailferry.model.causes import Answer, Cause
+from mailferry.net.carrier import ClosedReason
+from mailferry.observe.log import Log, session_id, shown_address
+from mailferry.passwords.sealing import KeyRing
+from mailferry.plan.addresses import BadAddress, canonical_address
+from mailferry.plan.routing import Outcome
+from mailferry.providers.sentences import client_sentence
+from mailferry.roster.account_changes import keep_for_copy
+from mailferry.roster.refusals import RosterRefusal
+from mailferry.store import accounts, audit
+from mailferry.store.database import Database
+from mailferry.store.faults import StoreRefusal, StoreUnavailable
+
+REFUSAL_FLOOR_SECONDS = 2.0
+
+_LATE = {Phase.LOCAL: Event.OLD_PASSWORD_ENTERED, Phase.IDLE: Event.SOURCE_ACCEPTED_AT_ONCE}
+"""Accounts that live on the target and have not begun: their history arrives behind them."""
+
+_AT_SOURCE = frozenset({Phase.IDLE, Phase.PRECOPY, Phase.BLOCKED})
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the servers said: `answer` None is yes. `address` is the canonical spelling, `text` a reason."""
+
+    answer: Answer | None
+    address: str = ""
+    text: str = ""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the password was right."""
+        return self.answer is None
+
+
+class OldMailbox:
+    """Judges what users type on the page. `admit` is the gate's."""
+
+    def __init__(
+        self,
+        *,
+        admit: Callable[[LoginAttempt], defer.Deferred[Admission]],
+        judges: Judges,
+        database: Database,
+        keyring: KeyRing,
+        reactor: Any,
+        log: Log,
+    ) -> None:
+        self._admit = admit
+        self._judges = judges
+        self._database = database
+        self._keyring = keyring
+        self._reactor = reactor
+        self._log = log
+
+    def sign_in(self, name: str, password: Secret, client: ClientAddress) -> defer.Deferred[Verdict]:
+        """Judge a user's sign-in as the gate judges a login; never fails."""
+        return defer.Deferred.fromCoroutine(self._never_fails(self._sign_in(name, password, client)))
+
+    def begin_move(
+        self, address: str, old_name: str, password: Secret, client: ClientAddress
+    ) -> defer.Deferred[Verdict]:
+        """Begin the move of `address`, whose owner is signed in, with the old mailbox's password; never fails.
+
+        `old_name` is the address at the source, empty where it is the same.
+        """
+        return defer.Deferred.fromCoroutine(
+            self._never_fails(self._begin_move(address, old_name, password, client))
+        )
+
+    async def _never_fails(self, judging: Any) -> Verdict:
+        try:
+            verdict: Verdict = await judging
+        except (StoreUnavailable, StoreRefusal, RosterRefusal) as error:
+            self._log.error("a password of the user page could not be judged", why=str(error))
+            return Verdict(Answer.TEMPORARY)
+        return verdict
+
+    async def _sign_in(self, name: str, password: Secret, client: ClientAddress) -> Verdict:
+        protocol = Protocol.IMAP
+        try:
+            address = canonical_address(name)
+        except BadAddress:
+            address = ""  # the gate refuses it in its own time
+        else:
+            place = await self._place(address)
+            if place is not None and place.phase in _AT_SOURCE and place.source(Protocol.IMAP) is None:
+                protocol = Protocol.POP3
+        attempt = LoginAttempt(protocol, Credentials(name, password), client, session_id())
+        admission = await self._admit(attempt)
+        if isinstance(admission, Admitted):
+            _Unneeded(admission)
+            return Verdict(None, address)
+        return Verdict(admission.answer, address, _reason(admission))
+
+    async def _begin_move(
+        self, address: str, old_name: str, password: Secret, client: ClientAddress
+    ) -> Verdict:
+        began = self._reactor.seconds()
+        place = await self._place(address)
+        if place is None or not place.window_open:
+            return Verdict(Answer.REFUSED, address)
+        login = _other_name(old_name, place)
+        if login is None:
+            verdict = await self._sign_in(address, password, client)
+            place = await self._place(address)
+            if not verdict.accepted or place is None or place.phase not in _LATE:
+                return verdict
+            # The target takes this password as well, so the gate had no reason to ask the source.
+        verdict = await self._from_source(place, login, password, client)
+        left = REFUSAL_FLOOR_SECONDS - (self._reactor.seconds() - began)
+        if verdict.answer is Answer.REFUSED and left > 0:
+            await task.deferLater(self._reactor, left, lambda: None)
+        return verdict
+
+    async def _from_source(
+        self, place: Place, login: str | None, password: Secret, client: ClientAddress
+    ) -> Verdict:
+        """Ask the source itself; on its yes the history of an account that lives on the target arrives."""
+        if place.phase not in _LATE:
+            return Verdict(None, place.address)
+        if login is not None and not _can_be(login):
+            return Verdict(Answer.REFUSED, place.address)
+        asked = place if login is None else _under(place, login)
+        session = session_id()
+        attempt = LoginAttempt(Protocol.IMAP, Credentials(place.address, password), client, session)
+        judged = await self._judges.ask_source(asked, attempt)
+        self._log.info(
+            "late start",
+            session=session,
+            account=shown_address(place.address),
+            client=client.host,
+            verdict=judged.outcome.value,
+            **({"cause": judged.cause.value} if judged.cause else {}),
+        )
+        if judged.session is None:
+            refused = judged.outcome is Outcome.REFUSED
+            cause = judged.cause or Cause.UNKNOWN
+            answer = Answer.REFUSED if refused else Answer.TEMPORARY
+            text = client_sentence(cause, place.domain.language) if refused else ""
+            return Verdict(answer, place.address, _unless_plain(text))
+        judged.session.carrier.close()
+        await self._database.run("late start", lambda conn: self._begun(conn, place, login, password))
+        return Verdict(None, place.address)
+
+    def _begun(self, conn: Connection, place: Place, login: str | None, password: Secret) -> None:
+        account = accounts.ensure(conn, place.address, place.domain.name)
+        event = _LATE.get(account.phase)
+        if event is None:
+            return  # it began meanwhile
+        if login is not None:
+            accounts.note(conn, account.id, source_login=login)
+        who = f"user:{place.address}"
+        account = accounts.apply(
+            conn, account.id, event, epoch=account.epoch, who=who, trigger=Trigger.WEBMAIL
+        )
+        keep_for_copy(conn, self._keyring, account, place.domain, password)
+        audit.write(conn, who=who, what="account.start", subject=account.address)
+
+    async def _place(self, address: str) -> Place | None:
+        return await self._database.read("user page", lambda conn: find_place(conn, address))
+
+
+def _under(place: Place, login: str) -> Place:
+    """Return `place` with another name at the source."""
+    if place.account is not None:
+        return replace(place, account=replace(place.account, source_login=login))
+    return replace(place, address=login)
+
+
+def _other_name(old_name: str, place: Place) -> str | None:
+    """Return the name at the source where it is another than the one that the gate would use."""
+    typed = old_name.strip()
+    if not typed:
+        return None
+    try:
+        typed = canonical_address(typed)
+    except BadAddress:
+        pass  # a name without a domain: some sources have such
+    return None if typed == (place.source_login or place.address) else typed
+
+
+def _can_be(login: str) -> bool:
+    """Whether a source can have such a name: no separators of master users, nothing invisible."""
+    try:
+        canonical_address(login, default_domain="old.invalid")
+    except BadAddress:
+        return False
+    return True
+
+
+def _reason(rejected: Rejected) -> str:
+    return _unless_plain(rejected.text) if rejected.answer is Answer.REFUSED else ""
+
+
+_PLAIN = frozenset(client_sentence(Cause.BAD_CREDENTIALS, language) for language in ("en", "zh", "both"))
+
+
+def _unless_plain(text: str) -> str:
+    """Return a reason that says more than "wrong"; the page has its own words for that."""
+    return "" if text in _PLAIN else text
+
+
+class _Unneeded:
+    """Closes the session that proved a password, and ends its row when that is done."""
+
+    def __init__(self, admission: Admitted) -> None:
+        self._admission = admission
+        admission.carrier.close()
+        admission.carrier.attach(self)
+
+    def received(self, data: bytes) -> None:
+        """Nothing is heard any more."""
+
+    def pressure(self, full: bool) -> None:
+        """Nothing is sent any more."""
+
+    def closed(self, reason: ClosedReason) -> None:  # noqa: ARG002 - whatever the reason
+        """Take the row away."""
+        self._admission.session.ended()

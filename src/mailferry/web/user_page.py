@@ -1,0 +1,232 @@
+"""The user page: sign in with the mail address, see how the move stands, start it, try again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from mailferry.gate.place import Place, find_place
+from mailferry.model.account import Phase, State, state_of
+from mailferry.model.causes import CAUSES, Actor, Answer
+from mailferry.plan.addresses import BadAddress, canonical_address
+from mailferry.providers.sentences import user_advice
+from mailferry.roster.account_changes import retry
+from mailferry.roster.account_views import percent
+from mailferry.roster.refusals import RosterRefusal
+from mailferry.web.desk import Desk, Wrong, client_of, drop_ticket, keep_ticket, see_other, too_many
+from mailferry.web.faults import NotSignedIn
+from mailferry.web.forms import PostedForm
+from mailferry.web.old_mailbox import Verdict
+from mailferry.web.throttle import Attempt, TooMany
+from mailferry.web.tickets import Kind, Ticket
+
+COOKIE = "mailferry-user"
+SIGNED_IN_SECONDS = 3600.0
+_SAID = {"started": "user.said.started", "again": "user.said.again"}
+_SHOWS_PROGRESS = frozenset({State.IN_PROGRESS, State.FAILED, State.DONE})
+_STATUS = {Answer.REFUSED: 401, Answer.TEMPORARY: 503}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the signed-in user sees of the account."""
+
+    address: str
+    state: State
+    window_over: bool
+    may_start: bool
+    percent: float = 0.0
+    total: int = 0
+    copied: int = 0
+    skipped: int = 0
+    advice: Mapping[str, str] | None = None
+    nobody_acts: bool = False
+    administrator_acts: bool = False
+
+    @property
+    def moving(self) -> bool:
+        """Whether the page looks again by itself."""
+        return self.state is State.IN_PROGRESS
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether there is a copy to tell of."""
+        return self.state in _SHOWS_PROGRESS and self.total > 0
+
+    @property
+    def may_try_again(self) -> bool:
+        """Whether another password, or another try, may help."""
+        return self.state is State.FAILED
+
+
+def view_of(place: Place) -> View:
+    """Return what the user sees; the server's own words are the administrator's."""
+    account = place.account
+    state = state_of(place.phase)
+    unbegun = place.phase in {Phase.IDLE, Phase.LOCAL}
+    over = not place.window_open and (unbegun or state is State.DONE)
+    if account is None:
+        return View(place.address, state, window_over=over, may_start=place.window_open)
+    failed = account.cause if state is State.FAILED else None
+    actor = None if failed is None else CAUSES[failed].actor
+    return View(
+        place.address,
+        state,
+        window_over=over,
+        may_start=place.window_open and unbegun,
+        percent=percent(account),
+        total=account.total,
+        copied=account.copied,
+        skipped=account.skipped,
+        advice=None if failed is None else user_advice(failed),
+        nobody_acts=actor is Actor.NOBODY,
+        administrator_acts=actor in {Actor.ADMINISTRATOR, Actor.PROVIDER},
+    )
+
+
+class UserPage:
+    """The page's handlers. What asks the servers awaits the reactor; what only reads runs in threads."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.routes = APIRouter(include_in_schema=False)
+        self.routes.add_api_route("/", self.home, methods=["GET"])
+        self.routes.add_api_route("/sign-in", self.sign_in, methods=["POST"])
+        self.routes.add_api_route("/sign-out", self.sign_out, methods=["POST"])
+        self.routes.add_api_route("/start", self.start, methods=["POST"])
+        self.routes.add_api_route("/again", self.again, methods=["POST"])
+
+    def home(self, request: Request) -> Response:
+        """Show the account of who is signed in, else the door."""
+        ticket = self._ticket(request)
+        if ticket is None:
+            return self._door(request)
+        return self._state(request, ticket.name)
+
+    async def sign_in(self, request: Request, form: PostedForm) -> Response:
+        """Judge address and password as a mail program's login; the old password starts the move."""
+        desk, client = self._desk, client_of(request)
+        typed, password = form.text("address"), form.secret("password")
+        if password is None:
+            return self._door(request, Wrong("user.refused"), typed, status=401)
+        attempt = desk.user_throttle.enter(_counted(typed), client.host)
+        if isinstance(attempt, TooMany):
+            return self._door(request, too_many(attempt), typed, status=429)
+        verdict = await desk.on_reactor(lambda: desk.old_mailbox.sign_in(typed, password, client))
+        if verdict.answer is not None:
+            self._unless_guess(attempt, verdict)
+            wrong = _told("user.refused", verdict)
+            return self._door(request, wrong, typed, status=_STATUS[verdict.answer])
+        desk.user_throttle.was_right(attempt)
+        before = self._ticket(request)
+        if before is not None:
+            desk.tickets.end(before)
+        answer = see_other("/")
+        fresh = desk.tickets.give(Kind.USER, verdict.address, seconds=SIGNED_IN_SECONDS)
+        keep_ticket(request, answer, COOKIE, fresh, path="/")
+        return answer
+
+    def sign_out(self, request: Request) -> Response:
+        """End the sign-in."""
+        ticket = self._ticket(request)
+        if ticket is not None:
+            self._desk.tickets.end(ticket)
+        answer = see_other("/")
+        drop_ticket(request, answer, COOKIE, path="/")
+        return answer
+
+    async def start(self, request: Request, form: PostedForm) -> Response:
+        """Begin the move of who is signed in with the old mailbox's password."""
+        desk, client, ticket = self._desk, client_of(request), self._signed_in(request)
+        old, password = form.text("old_address"), form.secret("password")
+        if password is None:
+            return await self._state_soon(request, ticket.name, Wrong("user.start.refused"), status=401)
+        attempt = desk.user_throttle.enter(_counted(old or ticket.name), client.host)
+        if isinstance(attempt, TooMany):
+            return await self._state_soon(request, ticket.name, too_many(attempt), status=429)
+        verdict = await desk.on_reactor(
+            lambda: desk.old_mailbox.begin_move(ticket.name, old, password, client)
+        )
+        if verdict.answer is not None:
+            self._unless_guess(attempt, verdict)
+            wrong = _told("user.start.refused", verdict)
+            return await self._state_soon(request, ticket.name, wrong, status=_STATUS[verdict.answer])
+        desk.user_throttle.was_right(attempt)
+        return see_other("/?said=started")
+
+    async def again(self, request: Request, form: PostedForm) -> Response:
+        """Try a failed move again, with the password as it is now."""
+        desk, client, ticket = self._desk, client_of(request), self._signed_in(request)
+        password = form.secret("password")
+        if password is None:
+            return await self._state_soon(request, ticket.name, Wrong("user.start.refused"), status=401)
+        attempt = desk.user_throttle.enter(_counted(ticket.name), client.host)
+        if isinstance(attempt, TooMany):
+            return await self._state_soon(request, ticket.name, too_many(attempt), status=429)
+        verdict = await desk.on_reactor(lambda: desk.old_mailbox.sign_in(ticket.name, password, client))
+        if verdict.answer is not None:
+            self._unless_guess(attempt, verdict)
+            wrong = _told("user.start.refused", verdict)
+            return await self._state_soon(request, ticket.name, wrong, status=_STATUS[verdict.answer])
+        desk.user_throttle.was_right(attempt)
+        await run_in_threadpool(self._retried, ticket.name)
+        return see_other("/?said=again")
+
+    def _retried(self, address: str) -> None:
+        try:
+            retry(self._desk.database, address, who=f"user:{address}")
+        except RosterRefusal:
+            pass  # the login itself set it going meanwhile, and the page shows it
+
+    def _unless_guess(self, attempt: Attempt, verdict: Verdict) -> None:
+        """Count nothing where nobody judged: a source that is down is no reason to lock its users out."""
+        if verdict.answer is Answer.TEMPORARY:
+            self._desk.user_throttle.was_right(attempt)
+
+    def _ticket(self, request: Request) -> Ticket | None:
+        return self._desk.tickets.read(Kind.USER, request.cookies.get(COOKIE))
+
+    def _signed_in(self, request: Request) -> Ticket:
+        ticket = self._ticket(request)
+        if ticket is None:
+            raise NotSignedIn("/")
+        return ticket
+
+    def _door(
+        self, request: Request, wrong: Wrong | None = None, address: str = "", *, status: int = 200
+    ) -> Response:
+        return self._desk.pages.page(
+            request, "user_sign_in.html", status=status, wrong=wrong, said=None, address=address
+        )
+
+    async def _state_soon(self, request: Request, address: str, wrong: Wrong, *, status: int) -> Response:
+        return await run_in_threadpool(self._state, request, address, wrong, status)
+
+    def _state(
+        self, request: Request, address: str, wrong: Wrong | None = None, status: int = 200
+    ) -> Response:
+        place = self._desk.database.read_now("user page", lambda conn: find_place(conn, address))
+        if place is None:
+            return self._door(request)
+        said = None if wrong else _SAID.get(request.query_params.get("said", ""))
+        return self._desk.pages.page(
+            request, "user_state.html", status=status, view=view_of(place), wrong=wrong, said=said
+        )
+
+
+def _told(refused: str, verdict: Verdict) -> Wrong:
+    """Return what the page says: "wrong" only where a server judged, "later" where it could not be asked."""
+    if verdict.answer is Answer.REFUSED:
+        return Wrong(refused, detail=verdict.text)
+    return Wrong("try-later")
+
+
+def _counted(typed: str) -> str:
+    """Return the name that attempts are counted under: one for all spellings of an account."""
+    try:
+        return canonical_address(typed)
+    except BadAddress:
+        return typed.casefold()[:320]

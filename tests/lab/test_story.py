@@ -1,0 +1,102 @@
+"""The demo as a whole, and each sabotage, which must make it fail at the claim that it breaks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mailferry.lab.sabotage import SABOTAGES
+from mailferry.lab.story import Terms, WrongTerms, rehearse
+from tests.kit import debian
+
+BROKEN_CLAIM = {
+    "lose": "wang@example.test: 61 messages with the same bytes",
+    "twice": "wang@example.test: 63 messages with the same bytes",
+    "flags": "wang@example.test: 62 messages with the same bytes",
+    "uidl": "UIDLs are unchanged and in the same order",
+    "password": "the old password of wang@example.test opens the new host itself",
+    "wrong-side": "wang@example.test (POP3) is served by the new host",
+}
+
+
+def tell(terms: Terms) -> tuple[int, str]:
+    lines: list[str] = []
+    status = rehearse(terms, lines.append)
+    log = terms.folder / "serve.log"
+    if log.exists():
+        print(log.read_text()[-8000:])
+    return status, "\n".join(lines)
+
+
+def small(folder: Path, **choices: object) -> Terms:
+    return Terms(folder, messages=60, **choices)  # type: ignore[arg-type]
+
+
+def test_the_story_holds(tmp_path: Path) -> None:
+    stayed = []
+    lines: list[str] = []
+    status = rehearse(Terms(tmp_path), lines.append, lambda: stayed.append(True))
+    text = "\n".join(lines)
+    assert status == 0, text + (tmp_path / "serve.log").read_text()[-8000:]
+    assert "claims were checked and hold" in text
+    assert "BROKEN" not in text
+    assert stayed == [True]
+
+
+@pytest.mark.parametrize("kind", SABOTAGES)
+def test_each_sabotage_makes_the_story_fail(tmp_path: Path, kind: str) -> None:
+    status, text = tell(small(tmp_path, sabotage=kind))
+    broken = [line for line in text.splitlines() if "[BROKEN]" in line]
+    assert status == 1, text
+    assert len(broken) == 1, text
+    assert BROKEN_CLAIM[kind] in broken[0]
+
+
+@pytest.mark.parametrize("provider", ["netease_qiye", "tencent_exmail"])
+def test_the_story_holds_with_a_providers_quirks(tmp_path: Path, provider: str) -> None:
+    status, text = tell(small(tmp_path, provider=provider))
+    assert status == 0, text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("provider", ["exchange", "aliyun_qiye", "dovecot"])
+def test_the_story_holds_with_the_other_providers_quirks(tmp_path: Path, provider: str) -> None:
+    status, text = tell(small(tmp_path, provider=provider, quirks=("fetch_order", "list_status_lie")))
+    assert status == 0, text
+
+
+@pytest.mark.peer("dovecot")
+def test_the_story_holds_with_two_real_dovecots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = debian.find("dovecot")
+    if found.relocated:
+        monkeypatch.setenv("MAILFERRY_DOVECOT", str(found.program))
+    status, text = tell(small(tmp_path, dovecot=True))
+    assert status == 0, text
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ({"sabotage": "lost"}, "write one of lose, twice"),
+        ({"provider": "aol"}, "netease_qiye"),
+        ({"quirks": ("pop3_lok",)}, "did you mean pop3_lock"),
+        ({"dovecot": True, "quirks": ("pop3_lock",)}, "no quirks"),
+    ],
+)
+def test_what_cannot_be_rehearsed_is_said_before_anything_starts(
+    tmp_path: Path, choices: dict[str, object], said: str
+) -> None:
+    with pytest.raises(WrongTerms, match=said):
+        rehearse(small(tmp_path, **choices), print)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_service_that_cannot_start_ends_the_story_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAILFERRY_COPY__QUIET_SECONDS", "never")
+    status, text = tell(small(tmp_path))
+    assert status == 1
+    assert "The story cannot go on" in text
+    assert "quiet_seconds" in text

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from mailferry.model.causes import CAUSES, Cause
+from mailferry.plan.retry import after_failure, skip_is_due
+
+
+@pytest.mark.hazard("D20")
+@pytest.mark.parametrize("cause", [Cause.SERVER_DOWN, Cause.TARGET_DOWN])
+@pytest.mark.parametrize("failures", [1, 5, 10_000])
+def test_a_server_that_returns_is_noticed_within_a_minute(cause: Cause, failures: int) -> None:
+    delay = after_failure(cause, failures=failures, spread=1.0).delay
+    assert delay is not None
+    assert 10 <= delay <= 60
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_every_cause_has_its_disposition(cause: Cause) -> None:
+    first = after_failure(cause, failures=1)
+    later = after_failure(cause, failures=9, failing_seconds=7200)
+    assert first.actor is CAUSES[cause].actor
+    if CAUSES[cause].retries:
+        assert first.delay is not None
+        assert later.delay is not None
+        assert first.delay <= later.delay <= 6 * 3600
+        assert (first.failed, later.failed) == (False, True)
+    else:
+        assert (first.delay, first.failed) == (None, True)
+
+
+def test_a_time_that_the_server_names_is_kept_up_to_a_bound() -> None:
+    assert after_failure(Cause.RATE_LIMITED, failures=1, named_delay=1000.0).delay == 1000.0
+    assert after_failure(Cause.RATE_LIMITED, failures=1, named_delay=1.0).delay == 120.0
+    assert after_failure(Cause.RATE_LIMITED, failures=1, named_delay=1e9).delay == 6 * 3600.0
+
+
+@pytest.mark.parametrize(
+    ("tries", "seconds", "due"),
+    [
+        (1, 599, False),
+        (1, 600, True),
+        (2, 1199, False),
+        (2, 1200, True),
+        (99, 86_399, False),
+        (99, 86_400, True),
+    ],
+)
+def test_skipped_messages_are_tried_again_less_and_less_often(tries: int, seconds: float, due: bool) -> None:
+    assert skip_is_due(tries, seconds) is due

@@ -1,0 +1,154 @@
+"""A site over the test's store; `admin` is a browser that is signed in to the console."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from fastapi import FastAPI
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.threads import blockingCallFromThread
+
+from mailferry.gate.judges import Judges
+from mailferry.model.access import Secret
+from mailferry.observe.log import get_log
+from mailferry.passwords.sealing import KeyRing
+from mailferry.passwords.service_key import ServiceKey
+from mailferry.roster import sign_ins
+from mailferry.store.database import Database
+from mailferry.web.desk import Desk
+from mailferry.web.old_mailbox import OldMailbox
+from mailferry.web.site import make_site
+from mailferry.web.throttle import Throttle
+from mailferry.web.tickets import Tickets
+from tests.kit.move import Move, make_move
+from tests.web.browser import Browser
+
+ADMIN = "anna"
+ADMIN_PASSWORD = "correct horse battery"
+
+
+class WallClock:
+    """A wall clock that a test turns."""
+
+    def __init__(self) -> None:
+        self.at = 1_700_000_000.0
+
+    def now(self) -> float:
+        return self.at
+
+
+@pytest.fixture
+def wall() -> WallClock:
+    return WallClock()
+
+
+@pytest.fixture
+def ticks() -> Clock:
+    """The clock of the throttles."""
+    return Clock()
+
+
+@pytest.fixture
+def keyring(tmp_path: Path) -> KeyRing:
+    return KeyRing(tmp_path / "console-keys", ServiceKey(Secret(b"k" * 32)))
+
+
+def _nobody_is_asked(*_: object) -> Any:
+    raise AssertionError("this page asks no mail server")
+
+
+MakeDesk = Callable[..., Desk]
+
+
+@pytest.fixture
+def make_desk(store: Database, keyring: KeyRing, wall: WallClock, ticks: Clock) -> MakeDesk:
+    def make(**other: Any) -> Desk:
+        judges: Any = None
+        parts: dict[str, Any] = {
+            "database": store,
+            "keyring": keyring,
+            "old_mailbox": OldMailbox(
+                admit=_nobody_is_asked,
+                judges=judges,
+                database=store,
+                keyring=keyring,
+                reactor=ticks,
+                log=get_log("web"),
+            ),
+            "on_reactor": _nobody_is_asked,
+            "tickets": Tickets(b"t" * 32, wall),
+            "user_throttle": Throttle(ticks.seconds),
+            "admin_throttle": Throttle(ticks.seconds),
+            "log": get_log("web"),
+        }
+        return Desk(**{**parts, **other})
+
+    return make
+
+
+@pytest.fixture
+def site(make_desk: MakeDesk) -> FastAPI:
+    return make_site(make_desk(), doors=())
+
+
+@pytest.fixture
+def browser(site: FastAPI) -> Browser:
+    return Browser(site)
+
+
+@pytest.fixture
+def admin(site: FastAPI, store: Database) -> Browser:
+    """A browser that is signed in to the console."""
+    sign_ins.add(store, ADMIN, Secret(ADMIN_PASSWORD.encode()), who="test")
+    browser = Browser(site)
+    answer = browser.post("/admin/sign-in", {"name": ADMIN, "password": ADMIN_PASSWORD})
+    assert answer.status_code == 303, answer.text
+    return browser
+
+
+async def on_test_reactor(work: Callable[[], Deferred[Any]]) -> Any:
+    """Bridge from a page's handler, in the loop of the browser's thread, to the test's reactor."""
+    from twisted.internet import reactor
+
+    return await asyncio.to_thread(blockingCallFromThread, reactor, work)
+
+
+MakeUserSite = Callable[..., Awaitable[tuple[Move, FastAPI]]]
+
+
+@pytest_twisted.async_yield_fixture
+async def user_site(tmp_path: Path, store: Database, make_desk: MakeDesk) -> AsyncIterator[MakeUserSite]:
+    """A function that makes a move of two lab hosts and the site before it."""
+    from twisted.internet import reactor
+
+    ends = []
+
+    async def make(**options: Any) -> tuple[Move, FastAPI]:
+        move, end = await make_move(tmp_path, store, **options)
+        ends.append(end)
+        parts = move.parts
+        old_mailbox = OldMailbox(
+            admit=move.gate.admit,
+            judges=Judges(
+                connector=parts.connector,
+                profiles=parts.profiles,
+                target=parts.target,
+                reactor=reactor,
+            ),
+            database=store,
+            keyring=parts.keyring,
+            reactor=reactor,
+            log=get_log("web"),
+        )
+        desk = make_desk(old_mailbox=old_mailbox, on_reactor=on_test_reactor, keyring=parts.keyring)
+        return move, make_site(desk, doors=())
+
+    yield make
+    for end in ends:
+        await end()

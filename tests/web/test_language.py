@@ -1,0 +1,31 @@
+"""Which language a page is in."""
+
+from __future__ import annotations
+
+import pytest
+
+from mailferry.web.language import Language, language_of
+
+
+@pytest.mark.parametrize(
+    ("query", "cookie", "accepted", "language"),
+    [
+        ("", "", "", "en"),
+        ("", "", "zh-CN,zh;q=0.9,en;q=0.8", "zh"),
+        ("", "", "zh-TW", "zh"),
+        ("", "", "zh_CN", "en"),
+        ("", "", "fr, en;q=0.5, zh;q=0.4", "en"),
+        ("", "", "en;q=0.3, zh;q=0.8", "zh"),
+        ("", "", "zh;q=0, en;q=0.1", "en"),
+        ("", "", "zh;q=x", "en"),
+        ("", "", ",,;;q=,zh" * 500, "zh"),
+        ("", "zh", "en", "zh"),
+        ("en", "zh", "zh", "en"),
+        ("klingon", "<script>", "zh", "zh"),
+    ],
+)
+def test_the_switch_comes_before_the_cookie_before_the_browser(
+    query: str, cookie: str, accepted: str, language: str
+) -> None:
+    found = language_of({"lang": query}, {"mailferry-language": cookie}, accepted)
+    assert found is Language(language)
