@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,25 @@ def test_a_service_that_cannot_start_ends_the_story_with_one_line(
     assert status == 1
     assert "The story cannot go on" in text
     assert "quiet_seconds" in text
+
+
+def test_a_story_that_is_told_to_end_leaves_no_process_behind(tmp_path: Path) -> None:
+    program = f"""
+import subprocess
+import sys
+from pathlib import Path
+from mailferry.lab.story import Terms, rehearse
+rehearse(Terms(Path({str(tmp_path)!r}), messages=30), lambda line: print(line, flush=True))
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "served by the old host" in line:
+                break
+        started = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False)
+        process.terminate()
+        process.stdout.read()
+        assert process.wait(60) == 143
+    assert len(started.stdout.split()) >= 2
+    left = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert left.stdout.split() == []

@@ -327,3 +327,11 @@ def test_no_sequence_breaks_the_tap_and_nothing_follows_its_logout(steps: list[t
         if OUR_LOGOUT in session.to_server:
             assert session.to_server.endswith(OUR_LOGOUT)
             assert session.to_client.endswith(BYE)
+
+
+def test_a_line_that_was_held_goes_on_when_the_tap_becomes_unsure_in_between() -> None:
+    tap = ImapBoundaries(b"x")
+    assert tap.from_client(b"a") == Flow()
+    assert tap.from_server(b"t0 OK nobody asked\r\n").to_client == b"t0 OK nobody asked\r\n"
+    assert tap.from_client(b"1 NOOP\r\n").to_server == b"a1 NOOP\r\n"
+    assert not tap.resting

@@ -157,3 +157,10 @@ def test_no_sequence_breaks_the_tap(steps: list[tuple[str, bytes]]) -> None:
             tap.stop()
         else:
             (tap.from_client if side == "c" else tap.from_server)(octets)
+
+
+def test_a_line_that_was_held_goes_on_when_the_tap_becomes_unsure_in_between() -> None:
+    tap = Pop3Boundaries()
+    assert tap.from_client(b"ST") == Flow()
+    tap.from_server(b"+OK nobody asked\r\n")
+    assert tap.from_client(b"AT\r\n").to_server == b"STAT\r\n"

@@ -16,7 +16,8 @@ USER = "li@old.test"
 
 def add_domain(database: Database, name: str = DOMAIN) -> None:
     database.run_now(
-        "domain", lambda conn: domains.add(conn, name, source_imap="imaps://imap.old.test", provider="generic")
+        "domain",
+        lambda conn: domains.add(conn, name, source_imap="imaps://imap.old.test", provider="generic"),
     )
 
 
@@ -34,7 +35,9 @@ def add_account(database: Database, address: str = USER, *events: Event, **facts
     return database.run_now("account", make)
 
 
-def add_failed(database: Database, address: str = USER, cause: Cause = Cause.EXPIRED, text: str = "") -> Account:
+def add_failed(
+    database: Database, address: str = USER, cause: Cause = Cause.EXPIRED, text: str = ""
+) -> Account:
     return add_account(
         database,
         address,

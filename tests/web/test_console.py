@@ -105,7 +105,7 @@ def test_what_the_roster_refuses_is_told_on_the_accounts_page(
 ) -> None:
     answer = admin.post(f"/admin/account/{action}", {"address": USER})
     assert answer.status_code == 409
-    assert "role=\"alert\"" in answer.text
+    assert 'role="alert"' in answer.text
     assert USER in answer.text
 
 

@@ -71,7 +71,9 @@ def test_very_many_faults_make_no_endless_page(admin: Browser) -> None:
 
 
 @pytest.mark.hazard("T40")
-@pytest.mark.parametrize("octets", [b"", b"\0" * 5000, b"\xff\xfe" + b"\0\xd8" * 999, b'target\r\n"', bytes(range(256)) * 9])
+@pytest.mark.parametrize(
+    "octets", [b"", b"\0" * 5000, b"\xff\xfe" + b"\0\xd8" * 999, b'target\r\n"', bytes(range(256)) * 9]
+)
 def test_a_file_that_is_no_list_is_refused_with_a_reason(admin: Browser, octets: bytes) -> None:
     answer = admin.upload("/admin/import", octets)
     assert answer.status_code == 422

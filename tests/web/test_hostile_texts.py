@@ -9,7 +9,7 @@ import pytest
 
 from mailferry.model.account import Event
 from mailferry.model.causes import Cause
-from mailferry.store import accounts, audit, skipped
+from mailferry.store import accounts, audit, mailboxes, skipped
 from mailferry.store.database import Database
 from tests.web.accounts import add_account, add_domain, add_failed, get
 from tests.web.browser import Browser, tags
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.hazard("T39")
 
 PAYLOADS = (
     "<script>alert(1)</script>",
-    "\"><img src=x onerror=alert(1)>",
+    '"><img src=x onerror=alert(1)>',
     "' onmouseover='alert(1)",
     "</textarea><svg/onload=alert(1)>",
     "{{ 7*7 }}{% raw %}",
@@ -63,7 +63,8 @@ def test_everything_from_outside_is_escaped_in_the_console(
 
     def litter(conn) -> None:
         accounts.note(conn, account.id, source_login=payload)
-        skipped.note(conn, account.id, source_name=payload.encode(), source_uid=7, reason=payload, detail=payload)
+        mailbox = mailboxes.ensure(conn, account.id, payload.encode(), target_name=b"INBOX")
+        skipped.note(conn, mailbox.id, 7, reason=payload, detail=payload)
         audit.write(conn, who=payload, what=payload, subject=payload, detail=payload)
 
     store.run_now("litter", litter)
@@ -104,10 +105,17 @@ def test_the_page_of_one_account_escapes_all_of_it(admin: Browser, store: Databa
 
     def litter(conn) -> None:
         accounts.apply(
-            conn, account.id, Event.GAVE_UP, epoch=account.epoch, who=payload, detail=payload, cause=Cause.UNKNOWN
+            conn,
+            account.id,
+            Event.GAVE_UP,
+            epoch=account.epoch,
+            who=payload,
+            detail=payload,
+            cause=Cause.UNKNOWN,
         )
         accounts.note(conn, account.id, source_login=payload, cause=Cause.UNKNOWN, cause_text=payload)
-        skipped.note(conn, account.id, source_name=payload.encode(), source_uid=7, reason=payload, detail=payload)
+        mailbox = mailboxes.ensure(conn, account.id, payload.encode(), target_name=b"INBOX")
+        skipped.note(conn, mailbox.id, 7, reason=payload, detail=payload)
 
     store.run_now("litter", litter)
     page = admin.get("/admin/account?address=li@old.test").text

@@ -8,13 +8,18 @@ product except through its command line.
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import ssl
+import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from mailferry.lab.dovecot_hosts import RunningDovecots
 from mailferry.lab.mail_programs import ImapVisit, LoginRefused, Pop3Program, visit_imap
@@ -72,6 +77,7 @@ def rehearse(terms: Terms, say: Callable[[str], None], stay: Callable[[], None] 
     quirks = terms.old_hosts_quirks()
     narrator = Narrator(say)
     with ExitStack() as stack:
+        stack.enter_context(_ending_on_sigterm())
         try:
             story = _begin(terms, quirks, narrator, stack)
             story.old_password()
@@ -353,6 +359,23 @@ class _Story:
                 self._narrator.tell(line)
                 told = line
             time.sleep(LOOK_SECONDS)
+
+
+@contextlib.contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the story as Ctrl-C does, so that no process of it stays behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _equal(expected: Counter[Trait], actual: Counter[Trait]) -> tuple[bool, list[str]]:

@@ -63,7 +63,8 @@ class ImapBoundaries:
         if self._logout_tag is not None:
             return Flow()
         if not self._sure:
-            return Flow(to_server=data)
+            held, self._held = self._held, b""
+            return Flow(to_server=held + data)
         if self._stopping:
             data = self._rest_of_command(data)
         elif self._held:
@@ -100,7 +101,8 @@ class ImapBoundaries:
     def stop(self) -> Flow:
         """Ask for the end at the next boundary."""
         self._stopping = True
-        self._held = b""
+        if self._sure:
+            self._held = b""
         return self._end_when_resting(Flow())
 
     def _take(self, data: bytes) -> bytes:

@@ -71,7 +71,8 @@ class Pop3Boundaries:
         if self._stopping and self._sure:
             return Flow()
         if not self._sure:
-            return Flow(to_server=data)
+            held, self._held = self._held, b""
+            return Flow(to_server=held + data)
         data = self._held + data
         end = data.rfind(b"\n") + 1
         whole, self._held = data[:end], data[end:]
@@ -96,7 +97,8 @@ class Pop3Boundaries:
     def stop(self) -> Flow:
         """Ask for the end at the next boundary."""
         self._stopping = True
-        self._held = b""
+        if self._sure:
+            self._held = b""
         return self._quit(b"") if self.resting else Flow()
 
     def _quit(self, to_client: bytes) -> Flow:

@@ -1,0 +1,86 @@
+"""One real `mailferry serve` before two lab hosts, for tests that only need somebody to log in to."""
+
+from __future__ import annotations
+
+import imaplib
+import poplib
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mailferry.lab.rehearsal_hosts import RehearsalUser
+from mailferry.lab.running_lab import LabPlan, RunningLab
+from tests.kit.service import Service, free_port
+
+USER = "li@old.test"
+DOMAIN = "old.test"
+
+
+@dataclass
+class LabService:
+    """The service with doors in clear (on loopback) and doors with STARTTLS; the source speaks TLS."""
+
+    folder: Path
+    password: str = "an old Pa55word"
+    messages: int = 5
+    plain_imap: int = field(default_factory=free_port)
+    plain_pop3: int = field(default_factory=free_port)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.lab = RunningLab(LabPlan(str(self.folder), [RehearsalUser(USER, self.password, self.messages)]))
+        new = self.lab.new.ports
+        self.service = Service(
+            self.folder / "service",
+            target_imap=f"imap://127.0.0.1:{new['imap']}?tls=none",
+            target_pop3=f"pop3://127.0.0.1:{new['pop3']}?tls=none",
+            master_user=self.lab.master[0],
+            master_password=self.lab.master[1],
+            passwd_file=self.lab.passwd_file,
+            copy={"quiet_seconds": 1, "pass_interval_seconds": 1},
+            certificate=(self.lab.tls / "certificate.pem", self.lab.tls / "key.pem"),
+            extra=_plain_door("imap", self.plain_imap) + _plain_door("pop3", self.plain_pop3),
+        )
+
+    def source(self, protocol: str, host: str = "localhost") -> str:
+        """Return the address of the old host with TLS and its authority."""
+        port = self.lab.old.ports[f"{protocol}s"]
+        return f"{protocol}s://{host}:{port}?ca={self.lab.tls}/authority.pem"
+
+    def add_domain(self, name: str = DOMAIN, **options: str) -> None:
+        """Add a domain; by default both protocols of the old host."""
+        given = options or {"source": self.source("imap"), "source_pop3": self.source("pop3")}
+        words = [word for key, value in given.items() for word in (f"--{key.replace('_', '-')}", value)]
+        self.service.run("domain", "add", name, *words)
+
+    def imap(self, password: str | None = None, user: str = USER) -> imaplib.IMAP4:
+        """Log in by IMAP with STARTTLS; raises imaplib.IMAP4.error with the server's words."""
+        client = imaplib.IMAP4("127.0.0.1", self.service.imap_port, timeout=30)
+        client.starttls(self.trust())
+        client.login(user, password or self.password)
+        return client
+
+    def pop3(self, password: str | None = None, user: str = USER) -> poplib.POP3:
+        """Log in by POP3 with STLS; raises poplib.error_proto with the server's words."""
+        client = poplib.POP3("127.0.0.1", self.service.pop3_port, timeout=30)
+        client.stls(self.trust())
+        client.user(user)
+        client.pass_(password or self.password)
+        return client
+
+    def trust(self) -> ssl.SSLContext:
+        """Return what trusts our certificate, without asking for its name."""
+        context = ssl.create_default_context(cafile=str(self.lab.tls / "authority.pem"))
+        context.check_hostname = False
+        return context
+
+    def close(self) -> None:
+        """End everything."""
+        try:
+            self.service.stop()
+        finally:
+            self.lab.stop()
+
+
+def _plain_door(service: str, port: int) -> str:
+    return f'[[listen]]\nservice = "{service}"\nendpoint = "tcp:{port}:interface=127.0.0.1"\ntls = "none"\n'
