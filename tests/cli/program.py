@@ -58,7 +58,8 @@ class Program:
         folder: Path | None = None,
     ) -> Said:
         """Run one command to its end. No variable of ours but `environment` reaches it."""
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         paths = {name: self._folder / name for name in ("stdin", "stdout", "stderr")}
         for path in paths.values():
             path.write_bytes(b"")
@@ -73,13 +74,12 @@ class Program:
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         status = json.loads(self._process.stdout.readline())
-        return Said(
-            tuple(request["words"]), status, paths["stdout"].read_text(), paths["stderr"].read_text()
-        )
+        return Said(tuple(request["words"]), status, paths["stdout"].read_text(), paths["stderr"].read_text())
 
     def close(self) -> None:
         """End the process."""
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.close()
         self._process.wait(20)
         self._process.stdout.close()

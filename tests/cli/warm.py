@@ -8,22 +8,26 @@ on standard input is a request, each line on standard output the exit status, bo
 from __future__ import annotations
 
 import gc
+import importlib
+import io
 import json
 import os
 import sys
 from typing import Any
 
+LATER = tuple(
+    f"mailferry.app.{name}"
+    for name in ("checking", "listeners", "preflight", "probing", "verifying", "worker")
+)
+"""What commands load only when they need it."""
+
 
 def serve() -> None:
     """Answer requests until standard input ends."""
-    import mailferry.app.checking
-    import mailferry.app.preflight
-    import mailferry.app.probing
-    import mailferry.app.verifying
-    import mailferry.cli.commands
-    import mailferry.cli.in_reactor
     from mailferry.__main__ import main
 
+    for name in LATER:
+        importlib.import_module(name)
     assert "twisted.internet.reactor" not in sys.modules, "a command installs the reactor of its own process"
     gc.freeze()
     answers = os.fdopen(os.dup(1), "w")
@@ -47,9 +51,10 @@ def _become(request: dict[str, Any]) -> None:
         opened = os.open(request[name], flags)
         os.dup2(opened, number)
         os.close(opened)
-    sys.stdin = open(0, encoding="utf-8", closefd=False)
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        raw = io.FileIO(number, "r" if number == 0 else "w", closefd=False)
+        octets = io.BufferedReader(raw) if number == 0 else io.BufferedWriter(raw)
+        setattr(sys, name, io.TextIOWrapper(octets, encoding="utf-8", line_buffering=number == 2))
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])

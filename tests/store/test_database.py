@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 from twisted.internet import defer
 
@@ -17,6 +19,7 @@ from mailferry.store import domains
 from mailferry.store.database import Database, db_now
 from mailferry.store.faults import AlreadyThere, Moved, StoreUnavailable
 from mailferry.store.schema import metadata
+from mailferry.store.upgrade import KNOWN
 from tests.kit.stores import OpenStore, empty_database
 
 
@@ -174,3 +177,11 @@ def test_a_database_does_not_survive_a_fork(store: Database) -> None:
     store._process = -1
     with pytest.raises(RuntimeError, match="does not survive a fork"):
         store.read_now("any", domains.listing)
+
+
+def test_the_known_versions_are_those_that_alembic_finds() -> None:
+    config = Config()
+    config.set_main_option("script_location", "mailferry:store")
+    config.set_main_option("path_separator", "os")
+    found = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    assert tuple(reversed(found)) == KNOWN

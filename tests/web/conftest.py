@@ -44,6 +44,12 @@ class WallClock:
 
 
 @pytest.fixture
+def store_kind() -> str:
+    """Pages hold no SQL: what they stand on is tested over both databases in its own room."""
+    return "sqlite"
+
+
+@pytest.fixture
 def wall() -> WallClock:
     return WallClock()
 

@@ -72,7 +72,7 @@ def test_what_is_no_small_form_is_refused(body: bytes, content_type: str, status
 
 def upload(octets: bytes, *, head: bytes = b'name="file"; filename="a.csv"') -> bytes:
     return (
-        b"--b\r\ncontent-disposition: form-data; name=\"check_only\"\r\n\r\n1\r\n"
+        b'--b\r\ncontent-disposition: form-data; name="check_only"\r\n\r\n1\r\n'
         b"--b\r\ncontent-disposition: form-data; " + head + b"\r\n\r\n" + octets + b"\r\n--b--\r\n"
     )  # fmt: skip
 

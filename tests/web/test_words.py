@@ -26,8 +26,7 @@ def fields(text: str) -> set[str]:
 @pytest.mark.parametrize("key", sorted(DICTIONARY))
 def test_each_sentence_has_its_chinese_with_the_same_values(key: str) -> None:
     words = DICTIONARY[key]
-    assert words.en.isascii()
-    assert words.en.strip()
+    assert re.search("[A-Za-z]", words.en)
     assert CHINESE.search(words.zh), f"{key} has no Chinese"
     assert fields(words.en) == fields(words.zh)
 
@@ -75,4 +74,6 @@ def test_no_word_is_without_a_reader() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
 def test_templates_hold_no_script_no_style_and_no_other_host(path) -> None:
     text = path.read_text()
-    assert not re.search(r"<script|<style|\sstyle=|\son[a-z]+=|javascript:|https?://|\|\s*safe", text, re.I)
+    assert not re.search(
+        r"<script|<style|\sstyle=|\son[a-z]+=|javascript:|https?://|\|\s*safe", text, re.IGNORECASE
+    )

@@ -20,7 +20,7 @@ from mailferry.copying.desk import CopyDesk
 from mailferry.copying.results import Mode, PassRequest, PassResult
 from mailferry.copying.sweep import sweep
 from mailferry.copying.uidls import UidlState, learn_uidls
-from mailferry.model.account import Event, Phase
+from mailferry.model.account import Event, Phase, Trigger
 from mailferry.model.causes import Cause, RemoteFailure
 from mailferry.observe.log import Log
 from mailferry.passwords.push import PasswordKeeper
@@ -80,6 +80,8 @@ class AccountWork:
         if phase in {Phase.BLOCKED, Phase.STALLED}:
             await self._apply(Event.RETRIED)
             return 0.0
+        if phase is Phase.IDLE:
+            return await self._begin_imported()
         if phase is Phase.PRECOPY:
             return await self._precopy()
         if phase is Phase.BACKFILL:
@@ -89,6 +91,22 @@ class AccountWork:
         return None
 
     # --- before the flip
+
+    async def _begin_imported(self) -> float | None:
+        """Start the copy of an account whose password an import named: the source must accept it first.
+
+        Nothing is pushed for it and nothing is switched before its user has logged in.
+        """
+        ends = self._desk.endpoints
+        opening = ends.source_imap or ends.source_pop3
+        assert opening is not None, "the store admits no domain without a source"
+        try:
+            client = await opening()
+        except RemoteFailure as failure:
+            return await self._failed(failure.cause, failure.text, failure.retry_after)
+        client.close()
+        await self._apply(Event.SOURCE_ACCEPTED, trigger=Trigger.IMPORT)
+        return 0.0
 
     async def _precopy(self) -> float | None:
         round_number = 0
@@ -253,10 +271,10 @@ class AccountWork:
             seconds=round(result.seconds, 2),
             **({"cause": result.cause.value, "why": result.cause_text} if result.cause else {}),
         )
-        await self._note_result(result)
+        await self._note_result(request, result)
         return result
 
-    async def _note_result(self, result: PassResult) -> None:
+    async def _note_result(self, request: PassRequest, result: PassResult) -> None:
         account_id, domain = self._account.id, self._domain.name
 
         def note(conn: Any) -> None:
@@ -276,6 +294,8 @@ class AccountWork:
                     cause=None,
                     cause_text=None,
                 )
+                if request.approved and result.deleted:
+                    accounts.note(conn, account_id, approved_at=None)  # the next deletions ask again
             if result.copied or result.skipped:
                 samples.add(
                     conn, domain, messages=result.copied, octets=result.octets, skipped=result.skipped
@@ -331,12 +351,15 @@ class AccountWork:
         await database.run("failed", note)
         return disposition.delay
 
-    async def _apply(self, event: Event) -> None:
+    async def _apply(self, event: Event, *, trigger: Trigger | None = None) -> None:
         account = self._account
 
         def apply(conn: Any) -> None:
             leases.hold(conn, self._lease())
-            accounts.apply(conn, account.id, event, epoch=account.epoch)
+            if trigger is None:
+                accounts.apply(conn, account.id, event, epoch=account.epoch)
+            else:
+                accounts.apply(conn, account.id, event, epoch=account.epoch, trigger=trigger)
 
         await self._tools.database.run(event.value, apply)
         await self._reload()

@@ -62,9 +62,13 @@ class AdminSignIn:
         with self._hashing:
             theirs = is_theirs(desk.database, name, password)
         found = desk.database.read_now("console", lambda conn: sign_ins.find(conn, name)) if theirs else None
-        desk.log.info("console sign-in", name=name, client=client_of(request).host, accepted=theirs)
+        client = client_of(request).host
         if found is None:
+            desk.log.warning(
+                "console sign-in refused", client=client
+            )  # the name may be a password, misplaced
             return self._door(request, Wrong("console.refused"), name, status=401)
+        desk.log.info("console sign-in", name=found.name, client=client)
         desk.admin_throttle.was_right(attempt)
         self._end(request)
         answer = see_other("/admin/")

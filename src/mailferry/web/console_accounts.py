@@ -18,7 +18,7 @@ from mailferry.store.faults import StoreRefusal
 from mailferry.web.admin_sign_in import Who
 from mailferry.web.desk import Desk, Wrong, see_other
 from mailferry.web.faults import BadRequest
-from mailferry.web.forms import Form, PostedForm
+from mailferry.web.forms import Form, PostedForm, asked
 
 _FILTERS = ("domain", "state", "cause", "search")
 _ACTIONS: Mapping[str, Callable[..., None]] = {
@@ -44,8 +44,8 @@ class ConsoleAccounts:
             return self._listing(request, who)
 
         @self.routes.get("/admin/account")
-        def show(request: Request, who: Who, address: str = "") -> Response:
-            return self._shown(request, who, address)
+        def show(request: Request, who: Who) -> Response:
+            return self._shown(request, who, asked(request, "address"))
 
         @self.routes.post("/admin/account/password")
         def password(
@@ -67,7 +67,7 @@ class ConsoleAccounts:
     def _listing(self, request: Request, who: str) -> Response:
         desk = self._desk
         words = filter_words(request)
-        after = request.query_params.get("after") or None
+        after = asked(request, "after") or None
         found = accounts.page(desk.database, filter_of(words), after=after)
         kept = {name: word for name, word in words.items() if word}
         following = urlencode({**kept, "after": found.next_after}) if found.next_after else None
@@ -141,7 +141,7 @@ class ConsoleAccounts:
 
 def filter_words(request: Request) -> dict[str, str]:
     """Return the filter as typed, empty words for what was not chosen."""
-    return {name: request.query_params.get(name, "") for name in _FILTERS}
+    return {name: asked(request, name) for name in _FILTERS}
 
 
 def filter_of(words: Mapping[str, str]) -> AccountFilter:

@@ -12,7 +12,7 @@ from mailferry.roster.refusals import RosterRefusal
 from mailferry.web.admin_sign_in import Who
 from mailferry.web.desk import Desk, Wrong, see_other
 from mailferry.web.faults import BadRequest
-from mailferry.web.forms import PostedForm
+from mailferry.web.forms import PostedForm, asked
 
 _SAID = frozenset({"pause", "resume", "extend"})
 
@@ -27,8 +27,8 @@ def domain_routes(desk: Desk) -> APIRouter:
         return desk.pages.page(request, "console_domains.html", who=who, domains=found, states=list(State))
 
     @routes.get("/admin/domain")
-    def show(request: Request, who: Who, name: str = "") -> Response:
-        return _shown(request, who, name)
+    def show(request: Request, who: Who) -> Response:
+        return _shown(request, who, asked(request, "name"))
 
     @routes.post("/admin/domain/{action}")
     def act(

@@ -10,6 +10,7 @@ from mailferry.roster import overview
 from mailferry.web.admin_sign_in import Who
 from mailferry.web.desk import Desk
 from mailferry.web.faults import BadRequest
+from mailferry.web.forms import asked
 
 AUDIT_ROWS = 100
 
@@ -37,7 +38,7 @@ def overview_routes(desk: Desk) -> APIRouter:
 
     @routes.get("/admin/audit")
     def audit(request: Request, who: Who) -> Response:
-        before = request.query_params.get("before", "")
+        before = asked(request, "before")
         if before and not (before.isascii() and before.isdigit() and len(before) < 19):
             raise BadRequest("before is the number of a row")
         rows = overview.audit_log(desk.database, before=int(before) if before else None, limit=AUDIT_ROWS)

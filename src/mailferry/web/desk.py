@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -59,7 +60,7 @@ class Wrong:
 
 def too_many(refusal: TooMany) -> Wrong:
     """Return what somebody reads who tried too often."""
-    return Wrong("too-many", {"minutes": max(1, round(refusal.seconds / 60 + 0.5))})
+    return Wrong("too-many", {"minutes": max(1, math.ceil(refusal.seconds / 60))})
 
 
 def client_of(request: Request) -> ClientAddress:

@@ -30,14 +30,15 @@ class Form:
     fields: dict[str, bytes]
 
     def text(self, name: str, *, longest: int = 1000) -> str:
-        """Return a field as text, empty when it is missing; raises BadRequest for what is no UTF-8."""
+        """Return a field as text of one line, empty when it is missing; raises BadRequest."""
         octets = self.fields.get(name, b"")
         if len(octets) > longest:
             raise BadRequest(f"{name} is too long")
         try:
-            return octets.decode("utf-8").strip()
+            text = octets.decode("utf-8").strip()
         except UnicodeDecodeError:
             raise BadRequest(f"{name} is not UTF-8") from None
+        return _without_control(name, text)
 
     def secret(self, name: str) -> Secret | None:
         """Return a password's octets just as typed; None when it is empty or no password can be so long."""
@@ -76,6 +77,21 @@ async def read_form(request: Request) -> Form:
         name, _, value = pair.partition(b"=")
         fields[_unquoted(name).decode("utf-8", "replace")] = _unquoted(value)
     return Form(fields)
+
+
+def asked(request: Request, name: str, *, longest: int = 1000) -> str:
+    """Return what the address of a page asks for under `name`, empty for nothing; raises BadRequest."""
+    text = request.query_params.get(name, "")
+    if len(text) > longest:
+        raise BadRequest(f"{name} is too long")
+    return _without_control(name, text)
+
+
+def _without_control(name: str, text: str) -> str:
+    """Return `text`; NUL and its like are no part of any name (PostgreSQL would not even store them)."""
+    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in text):
+        raise BadRequest(f"{name} holds a control character")
+    return text
 
 
 PostedForm = Annotated[Form, Depends(read_form)]
