@@ -35,6 +35,10 @@ class LoginRefused(Exception):
     """The login was answered no; the text is the server's."""
 
 
+class VisitBroke(Exception):
+    """Something went wrong behind the login; the text is the server's."""
+
+
 @dataclass(slots=True)
 class Pop3Program:
     """A mail program that leaves mail on the server and remembers by UIDL what it has."""
@@ -47,7 +51,10 @@ class Pop3Program:
     """The UIDLs of the last visit in the server's order."""
 
     def visit(self, port: int, context: ssl.SSLContext, mark: str) -> list[str]:
-        """Log in, download what is new, leave all of it; return the UIDLs that were new. Raises LoginRefused."""
+        """Log in, download what is new, leave all of it; return the UIDLs that were new.
+
+        Raises LoginRefused and VisitBroke.
+        """
         client = _Pop3("localhost", port, timeout=TIMEOUT_SECONDS)
         try:
             client.stls(context)
@@ -66,6 +73,8 @@ class Pop3Program:
                 client.top(int(rows[0][0]), int(mark))
             client.quit()
             return [uidl for _, uidl in fresh]
+        except poplib.error_proto as error:
+            raise VisitBroke(f"POP3: {error}") from error
         finally:
             client.close()
 
@@ -80,7 +89,7 @@ class ImapVisit:
 
 
 def visit_imap(port: int, context: ssl.SSLContext, address: str, password: str, mark: str) -> ImapVisit:
-    """Log in and read everything without changing anything. Raises LoginRefused."""
+    """Log in and read everything without changing anything. Raises LoginRefused and VisitBroke."""
     client = imaplib.IMAP4("localhost", port, timeout=TIMEOUT_SECONDS)
     try:
         client.starttls(context)
@@ -100,6 +109,8 @@ def visit_imap(port: int, context: ssl.SSLContext, address: str, password: str, 
         subscribed = frozenset(names.get(raw, shown) for raw, shown in _mailboxes(client, "LSUB"))
         client.logout()
         return ImapVisit(mail, subscribed, validity)
+    except imaplib.IMAP4.error as error:
+        raise VisitBroke(f"IMAP: {error}") from error
     finally:
         with contextlib.suppress(OSError):  # closed already by LOGOUT
             client.shutdown()

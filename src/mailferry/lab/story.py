@@ -8,64 +8,26 @@ product except through its command line.
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import ssl
-import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
-from typing import NoReturn
 
-from mailferry.lab.dovecot_hosts import RunningDovecots
-from mailferry.lab.mail_programs import ImapVisit, LoginRefused, Pop3Program, visit_imap
+from mailferry.lab.mail_programs import ImapVisit, LoginRefused, Pop3Program, VisitBroke, visit_imap
 from mailferry.lab.mailstore import Trait, differences
 from mailferry.lab.narration import ClaimBroken, Narrator
-from mailferry.lab.quirks import UnknownQuirk, quirks_named, quirks_of_provider
-from mailferry.lab.rehearsal_hosts import HostsBroke, RehearsalHost, RehearsalHosts, RehearsalUser
-from mailferry.lab.rehearsed_service import RehearsedService, ServiceBroke, TargetAccess
-from mailferry.lab.running_lab import LabPlan, RunningLab
+from mailferry.lab.rehearsal_hosts import HostsBroke, RehearsalHost, RehearsalUser
+from mailferry.lab.rehearsal_terms import Terms, WrongTerms
+from mailferry.lab.rehearsed_service import ServiceBroke
 from mailferry.lab.sabotage import SABOTAGES, Scene
-from mailferry.providers.loader import load_profiles
+from mailferry.lab.stage import DOMAIN, Stage, ending_on_sigterm, set_stage
 
-DOMAIN = "example.test"
-PASSWORDS = ('Old "pass" 2019', "li\\old:secret")
+__all__ = ["Terms", "WrongTerms", "rehearse"]
+
 MOVE_SECONDS = 120.0
 LATE_SECONDS = 45.0
 LOOK_SECONDS = 0.4
-
-
-class WrongTerms(ValueError):
-    """What was asked for cannot be rehearsed; the message says what to write instead."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What is rehearsed: a provider's or single quirks, how much mail, and what is broken on purpose."""
-
-    folder: Path
-    provider: str = "generic"
-    quirks: tuple[str, ...] = ()
-    dovecot: bool = False
-    """Two real Dovecots instead of the lab's own hosts."""
-    sabotage: str | None = None
-    messages: int = 400
-
-    def old_hosts_quirks(self) -> tuple[str, ...]:
-        """Return all quirks of the old host. Raises WrongTerms."""
-        if self.sabotage is not None and self.sabotage not in SABOTAGES:
-            raise WrongTerms(f"no sabotage is called {self.sabotage!r}; write one of {', '.join(SABOTAGES)}")
-        try:
-            quirks = quirks_of_provider(self.provider) | quirks_named(self.quirks)
-        except UnknownQuirk as error:
-            raise WrongTerms(str(error)) from error
-        if self.dovecot and (self.quirks or self.provider not in {"generic", "dovecot"}):
-            raise WrongTerms("real Dovecots have no quirks to choose; leave --provider and --quirk out")
-        return tuple(sorted(quirks))
 
 
 def rehearse(terms: Terms, say: Callable[[str], None], stay: Callable[[], None] | None = None) -> int:
@@ -77,9 +39,13 @@ def rehearse(terms: Terms, say: Callable[[str], None], stay: Callable[[], None] 
     quirks = terms.old_hosts_quirks()
     narrator = Narrator(say)
     with ExitStack() as stack:
-        stack.enter_context(_ending_on_sigterm())
+        stack.enter_context(ending_on_sigterm())
         try:
-            story = _begin(terms, quirks, narrator, stack)
+            narrator.act(
+                "An old mail host full of mail, a new one that is empty, and mailferry where users log in"
+            )
+            story = _Story(terms, narrator, set_stage(terms, stack))
+            story.introduce(quirks)
             story.old_password()
             story.copy()
             story.sabotage()
@@ -89,7 +55,7 @@ def rehearse(terms: Terms, say: Callable[[str], None], stay: Callable[[], None] 
         except ClaimBroken as broken:
             say(f"\nThe story ends here: {broken}. This must not happen.")
             return 1
-        except (LoginRefused, ServiceBroke, HostsBroke, OSError) as error:
+        except (LoginRefused, VisitBroke, ServiceBroke, HostsBroke, OSError) as error:
             say(f"\nThe story cannot go on: {error}")
             return 1
         say(f"\nAll {narrator.held} claims were checked and hold.")
@@ -99,72 +65,30 @@ def rehearse(terms: Terms, say: Callable[[str], None], stay: Callable[[], None] 
     return 0
 
 
-def _begin(terms: Terms, quirks: tuple[str, ...], narrator: Narrator, stack: ExitStack) -> _Story:
-    narrator.act(
-        "An old mail host full of mail, a new one that is empty, and mailferry where the users log in"
-    )
-    users = (
-        RehearsalUser(f"wang@{DOMAIN}", PASSWORDS[0], terms.messages),
-        RehearsalUser(f"li@{DOMAIN}", PASSWORDS[1], max(10, terms.messages // 4)),
-    )
-    hosts: RehearsalHosts
-    if terms.dovecot:
-        hosts = RunningDovecots(terms.folder, users)
-    else:
-        hosts = RunningLab(LabPlan(str(terms.folder), users, quirks=quirks))
-    stack.callback(hosts.stop)
-    new = hosts.new.ports
-    service = RehearsedService(
-        terms.folder,
-        TargetAccess(
-            imap=f"imap://127.0.0.1:{new['imap']}?tls=none",
-            pop3=f"pop3://127.0.0.1:{new['pop3']}?tls=none",
-            master_user=hosts.master[0],
-            master_password=hosts.master[1],
-        ),
-        hosts.tls / "certificate.pem",
-        hosts.tls / "key.pem",
-        hosts.passwd_file,
-    )
-    old = hosts.old.ports
-    service.run(
-        "domain", "add", DOMAIN,
-        "--source", f"imaps://localhost:{old['imaps']}?ca={hosts.tls}/authority.pem",
-        "--source-pop3", f"pop3s://localhost:{old['pop3s']}?ca={hosts.tls}/authority.pem",
-        "--provider", terms.provider if terms.provider in load_profiles(None) else "generic",
-    )  # fmt: skip
-    stack.callback(service.stop)
-    service.start()
-    for user in users:
-        narrator.tell(f"{user.address}: {user.messages} messages at the old host")
-    if quirks:
-        narrator.tell(f"the old host's oddities: {', '.join(quirks)}")
-    return _Story(terms, narrator, hosts, service, users)
-
-
 class _Story:
     """The acts; each uses what the ones before it found."""
 
-    def __init__(
-        self,
-        terms: Terms,
-        narrator: Narrator,
-        hosts: RehearsalHosts,
-        service: RehearsedService,
-        users: tuple[RehearsalUser, RehearsalUser],
-    ) -> None:
+    def __init__(self, terms: Terms, narrator: Narrator, stage: Stage) -> None:
         self._terms = terms
         self._narrator = narrator
-        self._hosts = hosts
-        self._service = service
-        self._wang, self._li = users
-        self._trust = ssl.create_default_context(cafile=str(hosts.tls / "authority.pem"))
-        self._program = Pop3Program(self._wang.address, self._wang.password)
+        self._hosts = stage.hosts
+        self._service = stage.service
+        self._wang, self._li = stage.wang, stage.li
+        self._authority = stage.authority
+        self._trust = ssl.create_default_context(cafile=str(stage.authority))
+        self._program = Pop3Program(stage.wang.address, stage.wang.password)
         self._first_visit: ImapVisit | None = None
         self._at_new: Counter[Trait] = Counter()
         self._marks = 900_000
 
     # the acts
+
+    def introduce(self, quirks: tuple[str, ...]) -> None:
+        """Who is who."""
+        for user in (self._wang, self._li):
+            self._narrator.tell(f"{user.address}: {user.messages} messages at the old host")
+        if quirks:
+            self._narrator.tell(f"the old host's oddities: {', '.join(quirks)}")
 
     def old_password(self) -> None:
         """First logins, by POP3 and by IMAP, with the old passwords."""
@@ -293,7 +217,7 @@ class _Story:
         self._narrator.act("The service stays open; try it with a mail program, end it with Ctrl-C")
         say(f"IMAP localhost:{ports['imap']} (STARTTLS) or {ports['imaps']} (TLS)")
         say(f"POP3 localhost:{ports['pop3']} (STLS) or {ports['pop3s']} (TLS)")
-        say(f"certificate authority: {self._hosts.tls / 'authority.pem'}")
+        say(f"certificate authority: {self._authority}")
         for user in (self._wang, self._li):
             say(f"{user.address}  password: {user.password}")
         say(
@@ -359,23 +283,6 @@ class _Story:
                 self._narrator.tell(line)
                 told = line
             time.sleep(LOOK_SECONDS)
-
-
-@contextlib.contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the story as Ctrl-C does, so that no process of it stays behind."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, _: object) -> NoReturn:
-        sys.exit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _equal(expected: Counter[Trait], actual: Counter[Trait]) -> tuple[bool, list[str]]:
