@@ -6,12 +6,36 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+NOBODY = 65534
+
+FOR_COMMANDS = tuple(
+    f"mailferry.{name}"
+    for name in (
+        "app.checking",
+        "app.listeners",
+        "app.preflight",
+        "app.probing",
+        "app.verifying",
+        "cli.in_reactor",
+        "lab.story",
+    )
+)
+FOR_SERVE = (
+    "mailferry.app.listeners",
+    "mailferry.app.worker",
+    "alembic.command",
+    "fastapi",
+    "uvicorn",
+    "jinja2",
+    "passlib.hash",
+)
+"""Without what counts: that must be loaded after `serve` has named the folder of its numbers."""
 
 
 @dataclass(frozen=True)
@@ -29,21 +53,30 @@ class Said:
         return json.loads(self.out)
 
     @property
-    def lines(self) -> list[str]:
-        """The lines on standard error."""
-        return self.err.splitlines()
+    def faults(self) -> list[str]:
+        """The lines on standard error, without the program's name; fails when it is not one line a fault."""
+        assert "Traceback" not in self.err, self
+        lines = self.err.splitlines()
+        assert all(line.startswith("mailferry: ") for line in lines), self
+        return [line.removeprefix("mailferry: ") for line in lines]
+
+    @property
+    def fault(self) -> str:
+        """The only line on standard error."""
+        assert len(self.faults) == 1, self
+        return self.faults[0]
 
     def __str__(self) -> str:
         return f"mailferry {' '.join(self.words)}: {self.status}\n{self.out}\n{self.err}"
 
 
 class Program:
-    """The program, loaded once; `run` forks from it."""
+    """The program with some modules loaded; each command forks from it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, modules: Sequence[str]) -> None:
         self._folder = folder
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.cli.warm"],
+            [sys.executable, "-m", "tests.cli.warm", *modules],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -55,9 +88,14 @@ class Program:
         *words: str | Path,
         stdin: str | bytes = b"",
         environment: Mapping[str, str] | None = None,
-        folder: Path | None = None,
+        user: int | None = None,
+        largest_file: int | None = None,
+        out: Path | None = None,
     ) -> Said:
-        """Run one command to its end. No variable of ours but `environment` reaches it."""
+        """Run one command to its end; of our own variables only `environment` reaches it.
+
+        With `largest_file` no file of its may grow beyond so many octets: a full disk in miniature.
+        """
         assert self._process.stdin
         assert self._process.stdout
         paths = {name: self._folder / name for name in ("stdin", "stdout", "stderr")}
@@ -66,15 +104,19 @@ class Program:
         paths["stdin"].write_bytes(stdin if isinstance(stdin, bytes) else stdin.encode())
         plain = {name: value for name, value in os.environ.items() if not name.startswith("MAILFERRY_")}
         request = {
-            "words": [str(word) for word in words],
-            "folder": str(folder or self._folder),
-            "environment": {**plain, "COLUMNS": "200", "NO_COLOR": "1", **(environment or {})},
             **{name: str(path) for name, path in paths.items()},
+            **({"stdout": str(out)} if out else {}),
+            "words": [str(word) for word in words],
+            "folder": str(self._folder),
+            "environment": {**plain, "COLUMNS": "300", "NO_COLOR": "1", **(environment or {})},
+            "user": user,
+            "largest_file": largest_file,
         }
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         status = json.loads(self._process.stdout.readline())
-        return Said(tuple(request["words"]), status, paths["stdout"].read_text(), paths["stderr"].read_text())
+        said = [paths[name].read_text() for name in ("stdout", "stderr")]
+        return Said(tuple(request["words"]), status, said[0], said[1])
 
     def close(self) -> None:
         """End the process."""

@@ -1,4 +1,4 @@
-"""A process that has loaded the program and forks for each command: `python -m tests.cli.warm`.
+"""A process that has loaded the program and forks for each command: `python -m tests.cli.warm MODULE...`.
 
 A command is what it would be in a fresh interpreter (its own process, arguments, environment, standard
 streams, exit status) without the second that loading takes; so hundreds of them can be tried. Each line
@@ -12,21 +12,17 @@ import importlib
 import io
 import json
 import os
+import resource
 import sys
 from typing import Any
 
-LATER = tuple(
-    f"mailferry.app.{name}"
-    for name in ("checking", "listeners", "preflight", "probing", "verifying", "worker")
-)
-"""What commands load only when they need it."""
-
 
 def serve() -> None:
-    """Answer requests until standard input ends."""
+    """Load the named modules and answer requests until standard input ends."""
     from mailferry.__main__ import main
+    from mailferry.cli.commands import COMMANDS
 
-    for name in LATER:
+    for name in (*dict(COMMANDS.values()), *sys.argv[1:]):
         importlib.import_module(name)
     assert "twisted.internet.reactor" not in sys.modules, "a command installs the reactor of its own process"
     gc.freeze()
@@ -42,22 +38,23 @@ def serve() -> None:
 
 
 def _become(request: dict[str, Any]) -> None:
-    """Take on the request's streams, arguments, folder and environment."""
-    for number, name, flags in (
-        (0, "stdin", os.O_RDONLY),
-        (1, "stdout", os.O_WRONLY),
-        (2, "stderr", os.O_WRONLY),
-    ):
-        opened = os.open(request[name], flags)
+    """Take on the request's streams, arguments, folder, environment, and its user when one is named."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        opened = os.open(request[name], os.O_RDONLY if number == 0 else os.O_WRONLY)
         os.dup2(opened, number)
         os.close(opened)
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
         raw = io.FileIO(number, "r" if number == 0 else "w", closefd=False)
         octets = io.BufferedReader(raw) if number == 0 else io.BufferedWriter(raw)
         setattr(sys, name, io.TextIOWrapper(octets, encoding="utf-8", line_buffering=number == 2))
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
+    if request["largest_file"] is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"],) * 2)
+    if request["user"] is not None:
+        os.setgroups([])
+        os.setgid(request["user"])
+        os.setuid(request["user"])
     sys.argv = ["mailferry", *request["words"]]
 
 

@@ -16,7 +16,7 @@ from mailferry.frontends.visit import LOGIN_SECONDS
 from mailferry.gate.admission import Admission, Admitted, LoginAttempt, Rejected
 from mailferry.model.access import Protocol, Server, Side, TlsMode
 from mailferry.model.causes import Answer
-from mailferry.model.tap import Flow
+from mailferry.model.tap import Deletions, Flow
 from mailferry.net.connect import Connector
 from mailferry.net.listen import Listening, bind, listen
 from mailferry.net.tls_server import ServerContexts
@@ -39,8 +39,13 @@ class Row:
         self.ends = 0
         self.waiting: list[Deferred[None]] = []
 
-    def attach(self, stop: Callable[[], None], quiet_for: Callable[[], float | None]) -> None:
-        self.stop, self.quiet_for = stop, quiet_for
+    def attach(
+        self,
+        stop: Callable[[], None],
+        quiet_for: Callable[[], float | None],
+        deletions: Callable[[], Deletions] | None = None,
+    ) -> None:
+        self.stop, self.quiet_for, self.deletions = stop, quiet_for, deletions
 
     def ended(self) -> None:
         self.ends += 1

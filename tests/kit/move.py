@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 
 from mailferry.app.copier import Desks
 from mailferry.app.node import NodeMembership
-from mailferry.app.parts import Parts
+from mailferry.app.parts import Parts, make_penalty
 from mailferry.config.settings import Settings
 from mailferry.copying.queue import CopyQueue
 from mailferry.copying.work import Tools
@@ -24,8 +24,10 @@ from mailferry.gate.carrying_out import Hands
 from mailferry.gate.gatekeeper import Gatekeeper
 from mailferry.gate.judges import Judges, TargetServers
 from mailferry.gate.live_sessions import SessionBook
+from mailferry.gate.penalty import Penalty
 from mailferry.gate.tap_choice import TapChoice
 from mailferry.lab.host import LabHost
+from mailferry.lab.mailstore import Mailstore
 from mailferry.lab.premises import LabAccount
 from mailferry.model.access import Credentials, Protocol, Secret, Server, TlsMode
 from mailferry.model.account import Phase
@@ -69,6 +71,7 @@ class Move:
     database: Database
     parts: Parts
     book: SessionBook
+    penalty: Penalty
     gate: Gatekeeper
     queue: CopyQueue
     node: NodeMembership
@@ -129,7 +132,8 @@ class Move:
         """Wait until the account is in `phase`; the test's deadline bounds it."""
         from twisted.internet import reactor, task
 
-        while self.phase(address) is not phase:
+        while (account := self.account(address)) is None or account.phase is not phase:
+            assert account is None or account.failed_runs == 0, (account.cause, account.cause_text)
             await task.deferLater(reactor, 0.05, lambda: None)
 
 
@@ -141,6 +145,7 @@ async def make_move(
     source_quirks: frozenset[str] = frozenset(),
     target_hash: str | None = None,
     copy: Mapping[str, Any] | None = None,
+    shield: Mapping[str, Any] | None = None,
     source_protocols: tuple[str, ...] = ("imap", "pop3"),
 ) -> tuple[Move, Callable[[], Deferred[None]]]:
     """Return a move that serves, and what ends it."""
@@ -150,7 +155,8 @@ async def make_move(
     users.write_text(f"{USER}:{target_hash or '{PLAIN}not the old one'}:::::: \n")
     own = {USER: LabAccount(password=OLD)}
     source = LabHost(reactor, "source", accounts=source_accounts or own, quirks=source_quirks)
-    target = LabHost(reactor, "target", accounts={USER: LabAccount()}, passwd_file=users, master=MASTER)
+    empty = LabAccount(store=Mailstore(first_uidvalidity=5000, uidl_prefix=b"new"))
+    target = LabHost(reactor, "target", accounts={USER: empty}, passwd_file=users, master=MASTER)
     await source.start()
     await target.start()
     settings = Settings.model_validate(
@@ -158,6 +164,7 @@ async def make_move(
             "service": {"state_dir": str(tmp_path), "allow_networks": ["127.0.0.0/8"]},
             "target": {"imap": url("imap", target.imap_port), "pop3": url("pop3", target.pop3_port)},
             "copy": {"quiet_seconds": 1, "pass_interval_seconds": 1, **(copy or {})},
+            "shield": shield or {},
         }
     )
     parts = _parts(settings, database, target, users, tmp_path)
@@ -189,7 +196,15 @@ async def make_move(
     )
     book.begin()
     judges = Judges(connector=parts.connector, profiles=parts.profiles, target=parts.target, reactor=reactor)
-    hands = Hands(database=database, judges=judges, keeper=parts.keeper, book=book, taps=TapChoice(database))
+    penalty = make_penalty(parts, judges)
+    hands = Hands(
+        database=database,
+        judges=judges,
+        penalty=penalty,
+        keeper=parts.keeper,
+        book=book,
+        taps=TapChoice(database),
+    )
     gate = Gatekeeper(hands, reactor=reactor, log=get_log("gate"))
     tools = Tools(
         database=database,
@@ -201,10 +216,11 @@ async def make_move(
         pass_interval=1.0,
     )
     queue = CopyQueue(tools, node=lambda: node.id, make_desk=Desks(parts).make, at_once=4)
-    move = Move(source, target, database, parts, book, gate, queue, node, users)
+    move = Move(source, target, database, parts, book, penalty, gate, queue, node, users)
 
     async def end() -> None:
         await queue.finish()
+        await penalty.settled()
         await book.finish()
         await node.leave()
         await parts.keeper.stop()

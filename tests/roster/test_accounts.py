@@ -15,7 +15,7 @@ from mailferry.roster.account_views import eta_seconds, percent
 from mailferry.roster.lookup import NoSuchAccount
 from mailferry.roster.refusals import RosterRefusal
 from mailferry.store import accounts as rows
-from mailferry.store import cutovers, flips_log, mailboxes, passwords, sessions, skipped
+from mailferry.store import cutovers, flips_log, mailboxes, passwords, sessions, skipped, wrong_tries
 from mailferry.store.database import Database
 from tests.kit.stores import OpenStore
 from tests.roster.rows import WHO, audited, ring, with_domain
@@ -195,21 +195,18 @@ def test_retry_does_what_each_phase_needs(store: Database) -> None:
     done = switched(store, "done@a.test")
     waiting = idle(store, "waiting@a.test")
     local = apply(store, idle(store, "local@a.test"), Event.TARGET_ONLY)
-    store.run_now(
-        "cache",
-        lambda conn: passwords.cache_refusal(
-            conn, blocked.id, b"k", cause=Cause.BAD_CREDENTIALS, seconds=9e9
-        ),
-    )
+    for account in (blocked, waiting):
+        store.run_now("wrong", lambda c, a=account: wrong_tries.reserve(c, keys_of(a), ONE_TRY))
+        assert standing(store, blocked) is not None
     for account in (blocked, running, done):
         account_changes.retry(store, account.address, who=WHO)
     assert now_of(store, blocked).phase is Phase.PRECOPY
-    assert store.read_now("cached", lambda conn: passwords.cached_refusal(conn, blocked.id, b"k")) is None
     assert now_of(store, running).next_due_at < 9e9
     assert now_of(store, done).sweep_asked_at is not None
     for account, why in ((waiting, "has not logged in yet"), (local, "nothing to try again")):
         with pytest.raises(RosterRefusal, match=why):
             account_changes.retry(store, account.address, who=WHO)
+    assert (standing(store, blocked), standing(store, waiting)) == (None, None)
     assert [what for _, what, _ in audited(store)] == ["account.retry"] * 3
     assert accounts.log(store, "blocked@a.test")[0]["who"] == WHO
 

@@ -1,4 +1,4 @@
-"""Passwords: compare-and-set on the password epoch, what was pushed and proved, refusals that are remembered."""
+"""Passwords: compare-and-set on the password epoch, what was pushed and proved."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from mailferry.model.causes import Cause
 from mailferry.store import passwords
 from mailferry.store.database import Database
 from mailferry.store.faults import Conflict
@@ -115,27 +114,6 @@ def test_passwords_once_refused_are_remembered_once(store: Database) -> None:
         store.run_now("refused", lambda conn, v=verifier: passwords.remember_refused(conn, account.id, v))
     assert store.read_now("refused", lambda conn: passwords.refused(conn, account.id)) == ["v2", "v1"]
     assert store.read_now("refused", lambda conn: passwords.refused(conn, other.id)) == []
-
-
-def test_a_refusal_is_remembered_for_its_time_and_cleared_on_request(store: Database) -> None:
-    account = idle(store)
-
-    def cache(now: float, cause: Cause = Cause.BAD_CREDENTIALS) -> None:
-        store.run_now(
-            "cache", lambda conn: passwords.cache_refusal(conn, account.id, b"k", cause=cause, now=now)
-        )
-
-    def cached(now: float, key: bytes = b"k"):
-        return store.read_now("cached", lambda conn: passwords.cached_refusal(conn, account.id, key, now=now))
-
-    cache(0.0)
-    assert cached(599.0).cause is Cause.BAD_CREDENTIALS
-    assert cached(600.0) is None
-    assert cached(1.0, b"other") is None
-    cache(300.0, Cause.ACCOUNT_LOCKED)
-    assert (cached(899.0).cause, cached(899.0).until) == (Cause.ACCOUNT_LOCKED, 900.0)
-    store.run_now("clear", lambda conn: passwords.clear_refusals(conn, account.id))
-    assert cached(301.0) is None
 
 
 def test_sealed_passwords_go_one_by_one_or_by_window(store: Database) -> None:

@@ -172,6 +172,21 @@ def test_a_filter_that_means_nothing_says_what_is_known(admin: Browser, query: s
     assert "strange" in answer.text
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/admin/accounts?search=a%00b",
+        "/admin/accounts?after=%00",
+        "/admin/account?address=%00@old.test",
+        "/admin/domain?name=%0a",
+        "/admin/accounts?search=" + "x" * 2000,
+        "/admin/audit?before=%00",
+    ],
+)
+def test_what_no_name_can_be_is_refused_before_the_store_is_asked(admin: Browser, path: str) -> None:
+    assert admin.get(path).status_code == 400
+
+
 def test_a_domain_shows_its_window_and_counts_and_is_extended(
     admin: Browser, store: Database, failed: None
 ) -> None:

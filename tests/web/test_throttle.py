@@ -50,6 +50,16 @@ def test_a_right_password_does_not_count() -> None:
         throttle.was_right(attempt)
 
 
+def test_an_attempt_that_nobody_judged_counts_for_the_network_only() -> None:
+    throttle = Throttle(Clock().seconds, LIMITS)
+    for _ in range(6):
+        attempt = throttle.enter("anna", "192.0.2.1")
+        assert isinstance(attempt, Attempt)
+        throttle.was_not_judged(attempt)
+    assert isinstance(throttle.enter("anna", "192.0.2.1"), TooMany)
+    assert tries(throttle, "anna", "198.51.100.7", 9) == 2
+
+
 def test_attempts_count_before_they_are_judged() -> None:
     throttle = Throttle(Clock().seconds, LIMITS)
     under_way = [throttle.enter("anna", "192.0.2.1") for _ in range(3)]

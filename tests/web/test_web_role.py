@@ -12,7 +12,8 @@ from twisted.internet.threads import deferToThread
 
 from mailferry.lab.host import LabHost
 from mailferry.lab.premises import LabAccount
-from mailferry.roster import overview
+from mailferry.model.access import Secret
+from mailferry.roster import overview, sign_ins
 from mailferry.store.database import Database
 from tests.kit.canary import canary, search
 from tests.kit.move import MASTER, url
@@ -41,7 +42,9 @@ class Web:
             "domain", "add", "old.test", "--accept-plaintext",
             "--source", url("imap", source.imap_port), "--source-pop3", url("pop3", source.pop3_port),
         )  # fmt: skip
-        self.service.run("admin", "add", "anna", stdin=CONSOLE + "\n")
+        database = Database(f"sqlite:///{self.service.state_dir}/mailferry.db")
+        sign_ins.add(database, "anna", Secret(CONSOLE.encode()), who="test")
+        database.close()
         self.service.start(("--role", "web"))
 
     def browser(self, **headers: str) -> httpx.Client:

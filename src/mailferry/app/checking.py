@@ -65,7 +65,8 @@ async def check(
     try:
         parts = build_parts(context)
     except CannotStart as error:
-        yield Line(Sign.FAULT, "service", str(error))
+        for found in str(error).splitlines():
+            yield Line(Sign.FAULT, "service", found)
         return
     try:
         yield _database(parts)
@@ -86,7 +87,8 @@ def _certificate(settings: Settings) -> list[Line]:
         first = x509.load_pem_x509_certificates(path.read_bytes())[0]
     except (OSError, ValueError, IndexError) as error:
         fix = "write the chain as PEM, our own certificate first"
-        return [Line(Sign.FAULT, "certificate", f"{path}: {error}", fix)]
+        why = error.strerror if isinstance(error, OSError) else "holds no PEM certificate"
+        return [Line(Sign.FAULT, "certificate", f"{path}: {why}", fix)]
     left = (first.not_valid_after_utc - dt.datetime.now(dt.UTC)).days
     if left < 0:
         return [Line(Sign.FAULT, "certificate", f"{path}: expired", "renew it; it is read again by itself")]

@@ -8,7 +8,8 @@ from typing import Any
 
 from mailferry.app.worker import CannotStart, WorkerContext
 from mailferry.config.settings import Settings, TlsSettings
-from mailferry.gate.judges import TargetServers
+from mailferry.gate.judges import Judges, TargetServers
+from mailferry.gate.penalty import Penalty
 from mailferry.model.access import Credentials, Protocol, Secret
 from mailferry.model.profile import Profile
 from mailferry.model.server_url import parse_server_url
@@ -28,6 +29,7 @@ from mailferry.remote.open import open_session
 from mailferry.remote.target_login import TargetAccess, TargetLogin
 from mailferry.store.database import Database
 from mailferry.store.domains import Domain
+from mailferry.store.wrong_tries import TryLimits
 
 FLIPS_FILE = "flips.log"
 
@@ -123,6 +125,19 @@ def key_ring(settings: Settings) -> KeyRing:
     """Return the ring of sealing keys in the state directory."""
     state_dir = settings.service.state_dir
     return KeyRing(state_dir / "keys", service_key(settings.service.key, state_dir))
+
+
+def make_penalty(parts: Parts, judges: Judges) -> Penalty:
+    """Return the shield before the judges; a process that asks sources has one."""
+    service, shield = parts.settings.service, parts.settings.shield
+    return Penalty(
+        database=parts.database,
+        judges=judges,
+        keeper=parts.keeper,
+        key=service_key(service.key, service.state_dir).derive("refusals"),
+        limits=TryLimits(shield.wrong_per_account, shield.wrong_per_source_minute),
+        reactor=parts.reactor,
+    )
 
 
 def permitted_networks(settings: Settings) -> Any:

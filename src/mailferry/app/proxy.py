@@ -8,7 +8,7 @@ from twisted.internet import defer
 
 from mailferry.app.listeners import BoundListener
 from mailferry.app.node import NodeMembership
-from mailferry.app.parts import build_parts, server_contexts
+from mailferry.app.parts import build_parts, make_penalty, server_contexts
 from mailferry.app.worker import CannotStart, WorkerContext
 from mailferry.config.settings import ForwardClientAddress, ServiceName
 from mailferry.frontends.driver import Door, DoorTerms
@@ -47,15 +47,18 @@ class ProxyRole:
             log=context.log,
         )
         forwards = parts.settings.target.forward_client_address
+        judges = Judges(
+            connector=parts.connector,
+            profiles=parts.profiles,
+            target=parts.target,
+            reactor=parts.reactor,
+            tell_target_client=forwards is ForwardClientAddress.DOVECOT_ID,
+        )
+        self._penalty = make_penalty(parts, judges)
         hands = Hands(
             database=parts.database,
-            judges=Judges(
-                connector=parts.connector,
-                profiles=parts.profiles,
-                target=parts.target,
-                reactor=parts.reactor,
-                tell_target_client=forwards is ForwardClientAddress.DOVECOT_ID,
-            ),
+            judges=judges,
+            penalty=self._penalty,
             keeper=parts.keeper,
             book=self._book,
             taps=TapChoice(parts.database),
@@ -95,6 +98,7 @@ class ProxyRole:
         """Accept nobody new and let sessions end between commands."""
         await defer.DeferredList([one.stop() for one in self._listening])
         await defer.DeferredList([door.drain() for _, door in self._doors])
+        await self._penalty.settled()
         await self._book.finish()
         await self._node.leave()
         await self._parts.close()

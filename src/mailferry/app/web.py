@@ -14,7 +14,7 @@ from twisted.internet import defer
 from mailferry import __version__
 from mailferry.app.listeners import BoundListener
 from mailferry.app.node import NodeMembership
-from mailferry.app.parts import Parts, build_parts
+from mailferry.app.parts import Parts, build_parts, make_penalty
 from mailferry.app.worker import WorkerContext
 from mailferry.config.endpoints import TcpEndpoint
 from mailferry.config.settings import ServiceName, Settings
@@ -67,9 +67,11 @@ class PageGate:
             quiet_seconds=float(parts.settings.copy_.quiet_seconds),
             log=log,
         )
+        self.penalty = make_penalty(parts, judges)
         hands = Hands(
             database=parts.database,
             judges=judges,
+            penalty=self.penalty,
             keeper=parts.keeper,
             book=self._book,
             taps=TapChoice(parts.database),
@@ -98,12 +100,13 @@ class PageGate:
 
     async def finish(self) -> None:
         """Wait for the rows of ended sessions, and take the node's own away."""
+        await self.penalty.settled()
         if self._joined:
             await self._book.finish()
             await self._node.leave()
 
 
-def make_desk(parts: Parts, gate: PageGate, judges: Judges, log: Log) -> Desk:
+def make_desk(parts: Parts, gate: PageGate, log: Log) -> Desk:
     """Return what the pages work with."""
     settings = parts.settings
     key = service_key(settings.service.key, settings.service.state_dir)
@@ -112,7 +115,7 @@ def make_desk(parts: Parts, gate: PageGate, judges: Judges, log: Log) -> Desk:
         keyring=parts.keyring,
         old_mailbox=OldMailbox(
             admit=gate.admit,
-            judges=judges,
+            judges=gate.penalty,
             database=parts.database,
             keyring=parts.keyring,
             reactor=parts.reactor,
@@ -141,7 +144,7 @@ class WebRole:
             connector=parts.connector, profiles=parts.profiles, target=parts.target, reactor=parts.reactor
         )
         self._gate = PageGate(parts, judges, log=context.log, leave=context.leave)
-        desk = make_desk(parts, self._gate, judges, context.log)
+        desk = make_desk(parts, self._gate, context.log)
         site = make_site(desk, doors=mail_doors(parts.settings))
         pages = metrics_app(parts.database)
         self._servers = [

@@ -19,7 +19,9 @@ from mailferry.roster import account_changes, account_files, accounts, switching
 from mailferry.roster.refusals import RosterRefusal
 from mailferry.store.database import Database
 
-commands = typer.Typer(no_args_is_help=True, help="Accounts: list, show, retry, import, verify, ...")
+commands = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Accounts: list, show, retry, import, verify, ..."
+)
 
 
 @commands.command(name="list")

@@ -13,7 +13,9 @@ from mailferry.cli.showing import AsJson, show_json, show_table
 from mailferry.cli.who import operator
 from mailferry.roster import sign_ins
 
-commands = typer.Typer(no_args_is_help=True, help="Console sign-ins: add, list, remove.")
+commands = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Console sign-ins: add, list, remove."
+)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name to sign in with.")]
 

@@ -12,7 +12,9 @@ from mailferry.cli.program import invocation
 from mailferry.store import flips_log
 from mailferry.store.database import Database
 
-commands = typer.Typer(no_args_is_help=True, help="The store: upgrade, status, reconcile.")
+commands = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="The store: upgrade, status, reconcile."
+)
 
 
 def open_database(context: typer.Context) -> Database:

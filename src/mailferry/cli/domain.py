@@ -20,7 +20,9 @@ from mailferry.providers.loader import load_profiles
 from mailferry.roster import domains as roster
 from mailferry.roster import switching
 
-commands = typer.Typer(no_args_is_help=True, help="Domains: add, list, show, set, test, apply, ...")
+commands = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Domains: add, list, show, set, test, apply, ..."
+)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The domain.")]
 SourceUrl = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -74,6 +75,11 @@ async def _probe(reactor: Any, target: str, port: int, source: str) -> tuple[Fou
     return found[0], found[1]
 
 
+def _toml(text: object) -> str:
+    """Return text as a TOML string; JSON's escapes are TOML's."""
+    return json.dumps(str(text), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def _url(server: Server) -> str:
     return f"{server}?tls=none" if server.tls is TlsMode.NONE else str(server)
 
@@ -94,7 +100,11 @@ def _configuration(
     imap = _url(target[Protocol.IMAP]) if Protocol.IMAP in target else f"imaps://{host}"
     pop3 = _url(target[Protocol.POP3]) if Protocol.POP3 in target else ""
     lines = ["# mailferry; every key is explained in docs/settings.md", "", "[service]"]
-    lines += [f'state_dir = "{state_dir}"', "allow_networks = []   # private networks that hold a host", ""]
+    lines += [
+        f"state_dir = {_toml(state_dir)}",
+        "allow_networks = []   # private networks that hold a host",
+        "",
+    ]
     ports = [("imap", 143, tls), ("pop3", 110, tls)]
     if certificate:
         ports += [("imap", 993, "implicit"), ("pop3", 995, "implicit")]
@@ -104,16 +114,16 @@ def _configuration(
     for service, port in (("web", 8080), ("metrics", 9420)):
         lines += ["[[listen]]", f'service = "{service}"', f'endpoint = "tcp:{port}:interface=127.0.0.1"', ""]
     if certificate:
-        lines += ["[tls]", f'certificate = "{certificate}"', f'key = "{key}"', ""]
-    lines += ["[target]", f'imap = "{imap}"', *([f'pop3 = "{pop3}"'] if pop3 else [])]
+        lines += ["[tls]", f"certificate = {_toml(certificate)}", f"key = {_toml(key)}", ""]
+    lines += ["[target]", f"imap = {_toml(imap)}", *([f"pop3 = {_toml(pop3)}"] if pop3 else [])]
     if master_user:
-        lines += ['login = "dovecot-master"', f'master_user = "{master_user}"']
-        lines += [f'master_password = {{file = "{secret}"}}']
+        lines += ['login = "dovecot-master"', f"master_user = {_toml(master_user)}"]
+        lines += [f"master_password = {{file = {_toml(secret)}}}"]
     else:
         lines += ['login = "user"   # without a master the copy needs each user\'s own password']
     lines += ["", "[passwords]", f'backend = "{"passwd-file" if users_file else "none"}"']
     if users_file:
-        lines += ['scheme = "ARGON2ID"', "", "[passwords.passwd-file]", f'path = "{users_file}"']
+        lines += ['scheme = "ARGON2ID"', "", "[passwords.passwd-file]", f"path = {_toml(users_file)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -121,9 +131,9 @@ def _domain(domain: str, source: Found, host: str) -> str:
     """Return the text of domains.toml."""
     imap = source.get(Protocol.IMAP)
     lines = ["# the domains that move: mailferry domain apply domains.toml", "", "[[domain]]"]
-    lines += [f'name = "{domain}"', f'source = "{_url(imap) if imap else f"imaps://{host}"}"']
+    lines += [f"name = {_toml(domain)}", f"source = {_toml(_url(imap) if imap else f'imaps://{host}')}"]
     if Protocol.POP3 in source:
-        lines.append(f'source_pop3 = "{source[Protocol.POP3]}"')
+        lines.append(f"source_pop3 = {_toml(_url(source[Protocol.POP3]))}")
     return "\n".join([*lines, 'provider = "generic"', "window_days = 30"]) + "\n"
 
 

@@ -9,14 +9,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mailferry import __version__
-from mailferry.config.faults import BadConfiguration
-from mailferry.config.loader import load
-from mailferry.config.settings import Settings
+
+if TYPE_CHECKING:
+    from mailferry.config.settings import Settings
 from mailferry.wire.server_text import visible
 
 DEFAULT_CONFIG = "/etc/mailferry/mailferry.toml"
@@ -41,6 +41,8 @@ class Invocation:
     def settings(self) -> Settings:
         """The settings; raises BadConfiguration with every fault."""
         if self._settings is None:
+            from mailferry.config.loader import load  # --help and --version need no configuration
+
             self._settings = load(self.config)
         return self._settings
 
@@ -81,6 +83,47 @@ def begin(
 
 def run(program: Callable[[], Any]) -> int:
     """Run `program` and turn what it raises into one clear line (or one per fault) and a status."""
+    try:
+        try:
+            program()
+        finally:
+            sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        _say_no_more()
+        return 0
+    except Exception as error:  # loop edge: what is not foreseen goes on as a traceback
+        status = _told(error)
+        if status is None:
+            raise
+        return status
+    return 0
+
+
+def _say_no_more() -> None:
+    """Drop what is still to be written: its reader went away, or its disk is full."""
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(descriptor, sys.stdout.fileno())
+    os.close(descriptor)
+
+
+def _told(error: Exception) -> int | None:
+    """Tell the operator what was foreseen and return the exit status; None for anything else."""
+    from mailferry.config.faults import BadConfiguration
+
+    if isinstance(error, BadConfiguration):
+        for fault in error.faults:
+            _tell(str(fault))
+        return 2
+    if isinstance(error, WrongUse):
+        _tell(str(error))
+        return 2
+    if isinstance(error, OSError):  # a file or a disk that does not let us
+        where = "" if error.filename is None else f"{error.filename}: "
+        _tell(f"{where}{error.strerror or error}")
+        _say_no_more()
+        return 1
     from mailferry.app.instance_lock import AlreadyRunning
     from mailferry.app.listeners import CannotListen
     from mailferry.app.worker import CannotStart
@@ -90,24 +133,15 @@ def run(program: Callable[[], Any]) -> int:
     from mailferry.roster.refusals import RosterRefusal
     from mailferry.store.faults import StoreRefusal, StoreUnavailable
 
-    try:
-        program()
-    except BadConfiguration as bad:
-        for fault in bad.faults:
-            _tell(str(fault))
-        return 2
-    except BadProfile as bad:
-        for line in bad.faults:
+    if isinstance(error, BadProfile):
+        for line in error.faults:
             _tell(line)
         return 2
-    except WrongUse as error:
-        _tell(str(error))
-        return 2
-    except CannotStart as error:
+    if isinstance(error, CannotStart):
         for line in str(error).splitlines():
             _tell(line)
         return 1
-    except (
+    foreseen = (
         Failed,
         RosterRefusal,
         StoreRefusal,
@@ -116,19 +150,11 @@ def run(program: Callable[[], Any]) -> int:
         CannotListen,
         RemoteFailure,
         BadServiceKey,
-    ) as error:
-        _tell(str(error))
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the reader of a pipe went away
-        return 0
-    except OSError as error:  # a file or a disk that does not let us: nobody needs our stack for that
-        where = "" if error.filename is None else f"{error.filename}: "
-        _tell(f"{where}{error.strerror or error}")
-        return 1
-    return 0
+    )
+    if not isinstance(error, foreseen):
+        return None
+    _tell(str(error))
+    return 1
 
 
 def _tell(line: str) -> None:

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from mailferry.cli.program import invocation
+from mailferry.config.faults import BadConfiguration
+from mailferry.config.on_disk import faults_on_disk
 from mailferry.observe.metrics_dir import share_metrics_in
 
 
@@ -22,9 +24,10 @@ def serve(
     """Run the service until it is stopped."""
     call = invocation(context)
     settings = call.settings
-    state_dir = settings.service.state_dir
-    # without a state directory serve() says what is missing
-    if state_dir.is_dir() and not share_metrics_in(state_dir / "run" / "metrics"):
+    faults = faults_on_disk(settings, str(call.config))
+    if faults:
+        raise BadConfiguration(faults)
+    if not share_metrics_in(settings.service.state_dir / "run" / "metrics"):
         os.execv(sys.executable, [sys.executable, "-m", "mailferry", *sys.argv[1:]])  # noqa: S606
     from mailferry.app.serve import RoleName  # after the metrics' folder was named
     from mailferry.app.serve import serve as run_service

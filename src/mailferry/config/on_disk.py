@@ -7,11 +7,12 @@ it is meant for.
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 from mailferry.config.faults import Fault
-from mailferry.config.settings import BackendName, Settings
+from mailferry.config.settings import BackendName, Settings, TlsSettings
 
 
 def faults_on_disk(settings: Settings, file: str) -> list[Fault]:
@@ -29,8 +30,11 @@ def _missing(settings: Settings) -> Iterator[tuple[str, str]]:
     if profiles is not None and not profiles.is_dir():
         yield "service.providers_dir", f"{profiles} is no folder; make it or leave the key out"
     if settings.tls is not None:
-        yield from _unreadable("tls.certificate", settings.tls.certificate)
-        yield from _unreadable("tls.key", settings.tls.key)
+        missing = [
+            *_unreadable("tls.certificate", settings.tls.certificate),
+            *_unreadable("tls.key", settings.tls.key),
+        ]
+        yield from missing or _unusable(settings.tls)
     users = settings.passwords.passwd_file
     if settings.passwords.backend is BackendName.PASSWD_FILE and users is not None:
         yield from _unreadable("passwords.passwd-file.path", users.path)
@@ -39,6 +43,21 @@ def _missing(settings: Settings) -> Iterator[tuple[str, str]]:
                 "passwords.passwd-file.path",
                 f"{users.path.parent} cannot be written; the file is replaced there",
             )
+
+
+def _unusable(tls: TlsSettings) -> Iterator[tuple[str, str]]:
+    """A pair that no TLS library takes; a worker that met it would die again and again."""
+    try:
+        # the empty passphrase keeps OpenSSL from asking the terminal for one
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key, password="")
+    except ssl.SSLError as error:
+        if "MISMATCH" in (error.reason or ""):
+            yield "tls.key", f"{tls.key} is not the key of {tls.certificate}"
+        else:
+            how = "write the chain, our own certificate first, and its key without a passphrase, both as PEM"
+            yield "tls.certificate", f"{tls.certificate} and {tls.key} cannot be used; {how}"
+    except ValueError:
+        yield "tls.key", f"{tls.key} has a passphrase; write it without one"
 
 
 def _unreadable(key: str, path: Path) -> Iterator[tuple[str, str]]:

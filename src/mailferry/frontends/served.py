@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from mailferry.gate.admission import Admitted
 from mailferry.model.access import Protocol
+from mailferry.model.tap import CountsDeletions, Deletions
 from mailferry.net.carrier import Carrier, ClosedReason
 from mailferry.net.relay import Direction, Relay, RelayEnd
 from mailferry.observe.log import Log
@@ -55,7 +56,7 @@ class Served:
         """Relay; `from_client` is what the client sent behind its login."""
         SESSIONS.move(1, **self._labels)
         self._relay.start(from_client=from_client, from_server=self._admission.residual)
-        self._admission.session.attach(self._relay.stop, self._relay.quiet_for)
+        self._admission.session.attach(self._relay.stop, self._relay.quiet_for, self._deletions)
 
     def stop(self) -> None:
         """End at the next boundary between commands."""
@@ -64,6 +65,10 @@ class Served:
     def abort(self, reason: str) -> None:
         """End at once."""
         self._relay.abort(reason)
+
+    def _deletions(self) -> Deletions:
+        tap = self._admission.tap
+        return tap.deletions if isinstance(tap, CountsDeletions) else Deletions()
 
     def _ended(self, end: RelayEnd) -> None:
         SESSIONS.move(-1, **self._labels)

@@ -9,7 +9,7 @@ from typing import Protocol
 from mailferry.model.access import Credentials, Side
 from mailferry.model.access import Protocol as MailProtocol
 from mailferry.model.causes import Answer
-from mailferry.model.tap import Tap
+from mailferry.model.tap import Deletions, Tap
 from mailferry.net.carrier import Carrier
 
 
@@ -34,17 +34,25 @@ class LoginAttempt:
 class LiveSession(Protocol):
     """A relayed session as the gate sees it: it can be looked at, ended between commands, and it ends."""
 
-    def attach(self, stop: Callable[[], None], quiet_for: Callable[[], float | None]) -> None:
+    def attach(
+        self,
+        stop: Callable[[], None],
+        quiet_for: Callable[[], float | None],
+        deletions: Callable[[], Deletions] | None = None,
+    ) -> None:
         """Register how the relay is stopped at its next boundary, and for how long it has been quiet.
 
         `quiet_for` returns the seconds since the last octet of either side while the session rests
         between commands, infinity while it stands in IMAP's IDLE, and None while a command runs or
-        nobody can tell.
+        nobody can tell. `deletions` returns what the server deleted for this session so far.
         """
         ...
 
     def ended(self) -> None:
-        """Tell that both sides are closed; the session's row goes away. Safe to call twice."""
+        """Tell that nothing reaches the server any more: its row goes away, with a last look at `deletions`.
+
+        Safe to call twice.
+        """
         ...
 
 

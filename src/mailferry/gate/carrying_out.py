@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from mailferry.gate.admission import Admitted
 from mailferry.gate.judges import Judgement, Judges
 from mailferry.gate.live_sessions import SessionBook
+from mailferry.gate.penalty import Penalty
 from mailferry.gate.place import Place
 from mailferry.gate.tap_choice import NoTapYet, TapChoice
 from mailferry.gate.trial import Trial
@@ -46,6 +47,7 @@ class Hands:
         *,
         database: Database,
         judges: Judges,
+        penalty: Penalty,
         keeper: PasswordKeeper,
         book: SessionBook,
         taps: TapChoice,
@@ -53,18 +55,23 @@ class Hands:
         self.database = database
         self.book = book
         self._judges = judges
+        self._penalty = penalty
         self._keeper = keeper
         self._taps = taps
 
     async def ask(self, side: Side, trial: Trial) -> Judgement:
         """Let one server judge the attempt; a session that it gives is kept in the trial."""
-        await trial.before_dialling(side)
-        asking = self._judges.ask_source if side is Side.SOURCE else self._judges.ask_target
-        judged = await asking(trial.place, trial.attempt)
+        if side is Side.TARGET:
+            judged = await self._judges.ask_target(trial.place, trial.attempt)
+        else:
+            judged = await self._penalty.ask_source(
+                trial.place, trial.attempt, before=lambda: trial.before_dialling(side)
+            )
         if judged.session is not None:
             trial.opened(side, judged.session)
         account = trial.place.account
-        if side is Side.SOURCE and judged.cause is Cause.BAD_CREDENTIALS and account is not None:
+        wrong = judged.cause is Cause.BAD_CREDENTIALS and not judged.remembered
+        if side is Side.SOURCE and wrong and account is not None:
             await self._keeper.refused_at_source(
                 account, trial.place.domain, trial.attempt.credentials.password
             )

@@ -28,6 +28,7 @@ from mailferry.plan.routing import Decision, Outcome, Route, asks_second, route,
 from mailferry.providers.sentences import client_sentence
 from mailferry.store import cutovers
 from mailferry.store.faults import Conflict, Held, Moved, NodeVoid, NotAllowed, StillOpen, StoreUnavailable
+from mailferry.store.wrong_tries import CERTAIN
 
 REFUSAL_FLOOR_SECONDS = 2.0
 HOLD_SECONDS = 25.0
@@ -36,9 +37,6 @@ HOLD_SECONDS = 25.0
 HOLD_PAUSE_SECONDS = 0.25
 MAX_ROUNDS = 5
 """How often a login decides anew because the account moved under it."""
-
-_CERTAIN = frozenset({Cause.BAD_CREDENTIALS, Cause.UNKNOWN_USER})
-"""Refusals that say something about the password; others may have reasons of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +134,7 @@ class Gatekeeper:
                 None if second is None else second.outcome,
                 source_serves=place.source(attempt.protocol) is not None,
                 at_once=place.domain.switch == "at-once",
-                refusal_final=source is None or source.cause in _CERTAIN,
+                refusal_final=source is None or source.cause in CERTAIN,
             )
             if decision.serve is None:
                 return _rejection(decision, place, judged)

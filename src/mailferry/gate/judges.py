@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from typing import Protocol as Shape
 
 from twisted.internet import task
 
@@ -36,6 +37,16 @@ class Judgement:
     session: OpenSession | None = None
     cause: Cause | None = None
     text: str = ""
+    remembered: bool = False
+    """Said from memory: the server was not asked again."""
+
+
+class AsksSource(Shape):
+    """Whoever lets a domain's source judge an attempt: the judges, or the shield before them."""
+
+    async def ask_source(self, place: Place, attempt: LoginAttempt) -> Judgement:
+        """Return what the source said."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,7 @@ class Judges:
 
     async def ask_source(self, place: Place, attempt: LoginAttempt) -> Judgement:
         """Log in at the source; over its other protocol where it does not speak the login's."""
-        server = place.source(attempt.protocol) or place.any_source()
+        server = place.asked_source(attempt.protocol)
         name = source_login(place.address, place.domain.login_form, place.source_login)
         credentials = Credentials(name, attempt.credentials.password)
         profile = self._profiles.get(place.domain.provider) or self._profiles["generic"]

@@ -3,12 +3,14 @@
 A session of an account before its flip is a row, written before the server is dialled and taken
 away when both sides are closed. Once a second the book asks the store which of its own rows a
 cutover is interested in: it notes whether those sessions are quiet, and ends them when the account
-is drained (docs/decisions/0002).
+is drained (docs/decisions/0002). It also carries into the store what the sessions deleted at the
+source: within that second, and at last in the transaction that takes the row away, so that the
+last pass, which waits for all rows to go, knows every deletion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet import defer, task
@@ -16,8 +18,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from mailferry.gate.admission import ClientAddress
 from mailferry.model.access import Protocol, Side
+from mailferry.model.tap import Deletions
 from mailferry.observe.log import Log
-from mailferry.store import sessions
+from mailferry.store import deletions, sessions
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database
 from mailferry.store.faults import StoreUnavailable
@@ -36,12 +39,19 @@ class Live:
         self.resting_told = False
         self._stop: Callable[[], None] | None = None
         self._quiet_for: Callable[[], float | None] | None = None
+        self._deletions: Callable[[], Deletions] | None = None
+        self.deletions_told = 0
         self._over = False
         self._stop_asked = False
 
-    def attach(self, stop: Callable[[], None], quiet_for: Callable[[], float | None]) -> None:
-        """Register how the relay is stopped and how long it has been quiet."""
-        self._stop, self._quiet_for = stop, quiet_for
+    def attach(
+        self,
+        stop: Callable[[], None],
+        quiet_for: Callable[[], float | None],
+        deletions: Callable[[], Deletions] | None = None,
+    ) -> None:
+        """Register how the relay is stopped, how long it has been quiet and what it deleted."""
+        self._stop, self._quiet_for, self._deletions = stop, quiet_for, deletions
         if self._stop_asked:
             stop()
 
@@ -56,6 +66,11 @@ class Live:
         self._stop_asked = True
         if self._stop is not None:
             self._stop()
+
+    @property
+    def deleted(self) -> int:
+        """How many messages the server deleted for this session."""
+        return 0 if self._deletions is None else self._deletions().number
 
     def is_quiet(self, seconds: float) -> bool:
         """Whether the session stands in IDLE or has been silent for `seconds`."""
@@ -138,7 +153,7 @@ class SessionBook:
         """Take a session out; its row goes in the background, tried until the store takes it."""
         self._live.discard(live)
         if live.row is not None:
-            closing = defer.ensureDeferred(self._close_row(live.row))
+            closing = defer.ensureDeferred(self._close_row(live.row, live.deleted))
             self._closing.add(closing)
             closing.addBoth(lambda _: self._closing.discard(closing))
 
@@ -148,11 +163,13 @@ class SessionBook:
         if live.row is not None:
             await self._close_row(live.row)
 
-    async def _close_row(self, row: int) -> None:
+    async def _close_row(self, row: int, deleted: int = 0) -> None:
         while True:
             try:
                 await self._database.run(
-                    "close session", lambda conn: sessions.close_session(conn, row), durable=False
+                    "close session",
+                    lambda conn: sessions.close_session(conn, row, deletions_seen=deleted),
+                    durable=False,
                 )
             except StoreUnavailable as error:
                 self._log.error("a session's row stays until the store answers", why=str(error))
@@ -161,11 +178,12 @@ class SessionBook:
                 return
 
     async def poll(self) -> None:
-        """Ask what cutovers want of our sessions, and do it."""
+        """Tell what our sessions deleted, ask what cutovers want of them, and do it."""
         rows = {live.row: live for live in self._live if live.row is not None}
         if not rows:
             return
         try:
+            await self._tell_deletions(rows)
             wanted = await self._database.read(
                 "sessions wanted", lambda conn: sessions.wanted_for_node(conn, self.node())
             )
@@ -185,6 +203,15 @@ class SessionBook:
                 )
         except StoreUnavailable as error:
             self._log.error("cannot ask for drains", why=str(error))
+
+    async def _tell_deletions(self, rows: Mapping[int, Live]) -> None:
+        """Write what is new. A power cut may take it back: then a hold is lifted by an administrator."""
+        grown = {row: live.deleted for row, live in rows.items() if live.deleted > live.deletions_told}
+        if not grown:
+            return
+        await self._database.run("deletions seen", lambda conn: deletions.tell(conn, grown), durable=False)
+        for row, number in grown.items():
+            rows[row].deletions_told = number
 
     def stop_all(self) -> None:
         """End every session at its next boundary, for a process that stops."""

@@ -48,9 +48,9 @@ class Place:
         url = self.domain.source_imap if imap else self.domain.source_pop3
         return _parsed(url) if url else None
 
-    def any_source(self) -> Server:
-        """Return a server of the source for a password check, whichever protocol it speaks."""
-        server = self.source(Protocol.IMAP) or self.source(Protocol.POP3)
+    def asked_source(self, protocol: Protocol) -> Server:
+        """Return the source's server for a password check: over its other protocol where it lacks this one."""
+        server = self.source(protocol) or self.source(Protocol.IMAP) or self.source(Protocol.POP3)
         assert server is not None, "the store admits no domain without a source"
         return server
 

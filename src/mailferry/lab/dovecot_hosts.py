@@ -117,11 +117,10 @@ class RunningDovecots:
             DovecotServer(self.tls, "/", MASTER, role_lines(old_roles)),
             DovecotServer(self.tls, ".", MASTER, role_lines(_NEW_ROLES) + "\n"),
         ]
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.stop)
             self._begin(users, seed)
-        except BaseException:
-            self.stop()
-            raise
+            undo.pop_all()
 
     @property
     def passwd_file(self) -> Path:

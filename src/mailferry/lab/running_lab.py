@@ -96,13 +96,12 @@ class RunningLab:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C on the terminal is for who started us
             )
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.stop)
             self.ask(asdict(plan))
             self.old = HostHandle(self, OLD)
             self.new = HostHandle(self, NEW)
-        except BaseException:  # loop edge: whatever broke, the hosts must not outlive us
-            self.stop()
-            raise
+            undo.pop_all()
 
     @property
     def tls(self) -> Path:

@@ -7,7 +7,10 @@ both sides after sending; its text goes to the log.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+UNKNOWN_MANY = 1 << 30
+"""Stands for a number of messages that nobody told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,22 @@ class Flow:
     to_server: bytes = b""
     to_client: bytes = b""
     end: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deletions:
+    """Messages whose deletion a server acknowledged to one session, from its begin on.
+
+    `unknown` counts acknowledgements that may stand for any number of messages.
+    """
+
+    count: int = 0
+    unknown: int = 0
+
+    @property
+    def number(self) -> int:
+        """One number that only grows while the session lasts."""
+        return self.count + self.unknown * UNKNOWN_MANY
 
 
 class Tap(Protocol):
@@ -42,4 +61,14 @@ class Tap(Protocol):
     @property
     def in_idle(self) -> bool:
         """Whether the session stands in IMAP's IDLE (RFC 2177)."""
+        ...
+
+
+@runtime_checkable
+class CountsDeletions(Protocol):
+    """A tap that counts what its session deleted at the server."""
+
+    @property
+    def deletions(self) -> Deletions:
+        """What the server acknowledged so far."""
         ...

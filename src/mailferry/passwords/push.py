@@ -82,6 +82,10 @@ class PasswordKeeper:
             return False
         return bool(await self._threads.run(lambda: schemes.holds(pushed, password)))
 
+    async def is_recorded(self, account: Account, domain: Domain, password: Secret) -> bool:
+        """Whether the password is the one that the source last took for this account."""
+        return await self._vault.is_the_verified(await self._vault.read(account, domain), password)
+
     async def accepted_at_source(
         self,
         account: Account,

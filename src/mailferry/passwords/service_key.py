@@ -60,7 +60,10 @@ def service_key(configured: Secret | None, state_dir: Path) -> ServiceKey:
         octets = path.read_bytes().strip()
     except OSError as error:
         raise BadServiceKey(f"{path}: {error.strerror}") from error
-    return ServiceKey(Secret(octets))
+    try:
+        return ServiceKey(Secret(octets))
+    except BadServiceKey as error:
+        raise BadServiceKey(f"{path}: {error}") from None
 
 
 def _make_if_missing(path: Path) -> None:

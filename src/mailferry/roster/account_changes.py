@@ -10,7 +10,7 @@ from mailferry.model.causes import Cause
 from mailferry.passwords.sealing import KeyDestroyed, KeyRing, Purpose, SealBroken
 from mailferry.roster.lookup import account_at, address_of, domain_at
 from mailferry.roster.refusals import RosterRefusal
-from mailferry.store import accounts, audit, domains, mailboxes, passwords
+from mailferry.store import accounts, audit, domains, mailboxes, passwords, wrong_tries
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database, db_now
 from mailferry.store.domains import Domain
@@ -25,13 +25,12 @@ _DOUBTFUL = frozenset({"suspect", "poor"})
 def retry(database: Database, address: str, *, who: str) -> None:
     """Try again now: a failed copy goes on, a running one has its next pass, a finished one fetches late mail.
 
-    Remembered refusals of the account are forgotten. Raises RosterRefusal for an account that waits
-    for its user's login or is not moving.
+    Remembered wrong passwords of the account are forgotten in any case. Raises RosterRefusal for an
+    account that waits for its user's login or is not moving.
     """
 
     def change(conn: Connection) -> None:
         account = account_at(conn, address)
-        passwords.clear_refusals(conn, account.id)
         if account.phase in _FAILED:
             accounts.apply(conn, account.id, Event.RETRIED, epoch=account.epoch, who=who)
         elif account.phase in _MOVING or _has_import(conn, account):
@@ -46,6 +45,7 @@ def retry(database: Database, address: str, *, who: str) -> None:
             raise RosterRefusal(f"{account.address} is {account.state.value}: there is nothing to try again")
         _audit(conn, who, "retry", account)
 
+    database.run_now("forget tries", lambda conn: wrong_tries.forget(conn, account_at(conn, address).id))
     database.run_now("account retry", change)
 
 
@@ -117,7 +117,7 @@ def reset(database: Database, address: str, *, who: str) -> None:
                 f"{account.address} is {account.state.value}: a reset is for accounts that are not migrating "
                 "or whose password was changed at the target"
             )
-        passwords.clear_refusals(conn, account.id)
+        wrong_tries.forget(conn, account.id)
         _audit(conn, who, "reset", account, "; ".join(undone))
 
     database.run_now("account reset", change)
@@ -185,7 +185,7 @@ def keep_for_copy(
         sealed=sealed,
         window_number=domain.window_number,
     )
-    passwords.clear_refusals(conn, account.id)
+    wrong_tries.forget(conn, account.id)
     accounts.wake(conn, account.id)
 
 

@@ -27,6 +27,8 @@ class CopiedMailbox:
     source_uidnext: int | None
     source_highestmodseq: int | None
     source_exists: int | None
+    source_octets: int | None
+    """Sum of the sizes in the last listing; a mailbox that did not change is not listed again."""
     target_name: bytes
     target_uidvalidity: int | None
     target_uidnext: int | None
@@ -48,6 +50,7 @@ class MailboxChanges(TypedDict, total=False):
     source_uidnext: int | None
     source_highestmodseq: int | None
     source_exists: int | None
+    source_octets: int | None
     target_name: bytes
     target_uidvalidity: int | None
     target_uidnext: int | None

@@ -10,15 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from mailferry.model.causes import Cause
 from mailferry.store.accounts import locked
 from mailferry.store.database import db_now
 from mailferry.store.faults import Conflict
-from mailferry.store.schema import accounts, passwords, refusals, refused_passwords
+from mailferry.store.schema import accounts, passwords, refused_passwords
 
 _BY_ACCOUNT = select(passwords).where(passwords.c.account_id == bindparam("this"))
 
@@ -44,14 +43,8 @@ class PasswordRecord:
     target_wins: bool = False
     """Somebody changed the password at the target: ours is never pushed again until a reset."""
     sealed_by_import: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A judged refusal that is remembered for a while, so that repeats do not reach the source."""
-
-    cause: Cause
-    until: float
+    tries_forgotten_at: float | None = None
+    """Wrong tries before this moment no longer count against the account (`store/wrong_tries`)."""
 
 
 def get(conn: Connection, account_id: int) -> PasswordRecord:
@@ -197,50 +190,6 @@ def refused(conn: Connection, account_id: int) -> Sequence[str]:
         .order_by(refused_passwords.c.id.desc())
     )
     return list(conn.execute(query).scalars())
-
-
-# --- refusals that need not be asked again
-
-
-def cache_refusal(
-    conn: Connection,
-    account_id: int,
-    keyed_hash: bytes,
-    *,
-    cause: Cause,
-    seconds: float = 600.0,
-    now: float | None = None,
-) -> None:
-    """Remember for `seconds` that the source refused this password (known by its keyed hash only)."""
-    at = db_now(conn) if now is None else now
-    conn.execute(delete(refusals).where(refusals.c.until <= at))
-    make = sqlite_insert if conn.dialect.name == "sqlite" else postgresql_insert
-    values = {"cause": cause.value, "until": at + seconds}
-    conn.execute(
-        make(refusals)
-        .values(account_id=account_id, keyed_hash=keyed_hash, **values)
-        .on_conflict_do_update(index_elements=["account_id", "keyed_hash"], set_=values)
-    )
-
-
-def cached_refusal(
-    conn: Connection, account_id: int, keyed_hash: bytes, *, now: float | None = None
-) -> Refusal | None:
-    """Return the refusal that is still remembered for this password, or None."""
-    at = db_now(conn) if now is None else now
-    row = conn.execute(
-        select(refusals.c.cause, refusals.c.until).where(
-            refusals.c.account_id == account_id,
-            refusals.c.keyed_hash == keyed_hash,
-            refusals.c.until > at,
-        )
-    ).first()
-    return None if row is None else Refusal(cause=Cause(row.cause), until=row.until)
-
-
-def clear_refusals(conn: Connection, account_id: int) -> None:
-    """Forget remembered refusals: the user page or an administrator asks to try again."""
-    conn.execute(delete(refusals).where(refusals.c.account_id == account_id))
 
 
 def never_verified(conn: Connection, domain: str) -> int:

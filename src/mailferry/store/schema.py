@@ -134,6 +134,7 @@ accounts = Table(
     _flag("used_pop3"),
     _count("bypass_changes"),
     Column("bypass_last_at", Double),
+    _count("deletions_seen"),
     # what an administrator said
     _flag("paused"),
     Column("approved_at", Double),
@@ -201,6 +202,7 @@ passwords = Table(
     Column("proved_at", Double),
     _flag("target_wins"),
     _flag("sealed_by_import"),
+    Column("tries_forgotten_at", Double),
 )
 
 refused_passwords = Table(
@@ -213,14 +215,19 @@ refused_passwords = Table(
     Index(None, "account_id"),
 )
 
-refusals = Table(
-    "refusals",
+wrong_tries = Table(
+    "wrong_tries",
     metadata,
-    _account(primary=True),
-    Column("keyed_hash", LargeBinary, primary_key=True),
-    Column("cause", Text, nullable=False),
-    Column("until", Double, nullable=False),
-    Index(None, "until"),
+    Column("id", BigId, primary_key=True),
+    Column("account_key", LargeBinary, nullable=False),
+    Column("password_key", LargeBinary, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("cause", Text),
+    Column("at", Double, nullable=False),
+    _flag("known"),
+    Index(None, "account_key", "at"),
+    Index(None, "source", "at"),
+    Index(None, "at"),
 )
 
 mailboxes = Table(
@@ -233,6 +240,7 @@ mailboxes = Table(
     Column("source_uidnext", BigInteger),
     Column("source_highestmodseq", BigInteger),
     Column("source_exists", BigInteger),
+    Column("source_octets", BigInteger),
     Column("target_name", LargeBinary, nullable=False),
     Column("target_uidvalidity", BigInteger),
     Column("target_uidnext", BigInteger),
@@ -333,6 +341,7 @@ sessions = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("opened_at", Double, nullable=False),
     _flag("resting"),
+    _count("deletions_told"),
     Index(None, "account_id"),
     Index(None, "node_id"),
     sqlite_autoincrement=True,

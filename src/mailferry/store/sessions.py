@@ -13,6 +13,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 
 from mailferry.model.access import Protocol, Side
 from mailferry.model.account import Phase
+from mailferry.store import deletions
 from mailferry.store.accounts import locked
 from mailferry.store.cutovers import back_out_expired
 from mailferry.store.database import db_now
@@ -112,8 +113,13 @@ def open_session(
     return session_id
 
 
-def close_session(conn: Connection, session_id: int) -> None:
-    """Remove the row: the server's answer to the end of the session, or its close, was seen. Safe to repeat."""
+def close_session(conn: Connection, session_id: int, *, deletions_seen: int = 0) -> None:
+    """Remove the row: the server's answer to the end of the session, or its close, was seen. Safe to repeat.
+
+    `deletions_seen` is the session's last word on what it deleted; whoever finds no row left finds it told.
+    """
+    if deletions_seen:
+        deletions.tell(conn, {session_id: deletions_seen})
     conn.execute(_CLOSE, {"this": session_id})
 
 

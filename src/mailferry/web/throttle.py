@@ -37,7 +37,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt that was let through."""
+    """One attempt that was let through; the network's key is the last."""
 
     keys: tuple[str, ...]
     at: float
@@ -77,8 +77,15 @@ class Throttle:
 
     def was_right(self, attempt: Attempt) -> None:
         """Take an attempt back: it was no guess."""
+        self._take_back(attempt, attempt.keys)
+
+    def was_not_judged(self, attempt: Attempt) -> None:
+        """Let an attempt count for the network only: a source that is down locks out none of its users."""
+        self._take_back(attempt, attempt.keys[:-1])
+
+    def _take_back(self, attempt: Attempt, keys: Sequence[str]) -> None:
         with self._lock:
-            for key in attempt.keys:
+            for key in keys:
                 tried = self._tried.get(key)
                 if tried is not None and attempt.at in tried:
                     tried.remove(attempt.at)

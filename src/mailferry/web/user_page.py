@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from twisted.internet.defer import Deferred
 
 from mailferry.gate.place import Place, find_place
 from mailferry.model.account import Phase, State, state_of
@@ -20,14 +21,24 @@ from mailferry.web.desk import Desk, Wrong, client_of, drop_ticket, keep_ticket,
 from mailferry.web.faults import NotSignedIn
 from mailferry.web.forms import PostedForm
 from mailferry.web.old_mailbox import Verdict
-from mailferry.web.throttle import Attempt, TooMany
+from mailferry.web.throttle import TooMany
 from mailferry.web.tickets import Kind, Ticket
 
 COOKIE = "mailferry-user"
 SIGNED_IN_SECONDS = 3600.0
 _SAID = {"started": "user.said.started", "again": "user.said.again"}
 _SHOWS_PROGRESS = frozenset({State.IN_PROGRESS, State.FAILED, State.DONE})
-_STATUS = {Answer.REFUSED: 401, Answer.TEMPORARY: 503}
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """Why something was not done, with the status of the answer."""
+
+    wrong: Wrong
+    status: int
+
+
+_NO_PASSWORD = _Fault(Wrong("user.start.refused"), 401)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +123,18 @@ class UserPage:
         typed, password = form.text("address"), form.secret("password")
         if password is None:
             return self._door(request, Wrong("user.refused"), typed, status=401)
-        attempt = desk.user_throttle.enter(_counted(typed), client.host)
-        if isinstance(attempt, TooMany):
-            return self._door(request, too_many(attempt), typed, status=429)
-        verdict = await desk.on_reactor(lambda: desk.old_mailbox.sign_in(typed, password, client))
-        if verdict.answer is not None:
-            self._unless_guess(attempt, verdict)
-            wrong = _told("user.refused", verdict)
-            return self._door(request, wrong, typed, status=_STATUS[verdict.answer])
-        desk.user_throttle.was_right(attempt)
+        outcome = await self._judged(
+            request, typed, lambda: desk.old_mailbox.sign_in(typed, password, client)
+        )
+        fault = _fault(outcome, "user.refused")
+        if fault is not None:
+            return self._door(request, fault.wrong, typed, status=fault.status)
+        assert isinstance(outcome, Verdict)
         before = self._ticket(request)
         if before is not None:
             desk.tickets.end(before)
         answer = see_other("/")
-        fresh = desk.tickets.give(Kind.USER, verdict.address, seconds=SIGNED_IN_SECONDS)
+        fresh = desk.tickets.give(Kind.USER, outcome.address, seconds=SIGNED_IN_SECONDS)
         keep_ticket(request, answer, COOKIE, fresh, path="/")
         return answer
 
@@ -140,51 +149,51 @@ class UserPage:
 
     async def start(self, request: Request, form: PostedForm) -> Response:
         """Begin the move of who is signed in with the old mailbox's password."""
-        desk, client, ticket = self._desk, client_of(request), self._signed_in(request)
+        mailbox, client, ticket = self._desk.old_mailbox, client_of(request), self._signed_in(request)
         old, password = form.text("old_address"), form.secret("password")
         if password is None:
-            return await self._state_soon(request, ticket.name, Wrong("user.start.refused"), status=401)
-        attempt = desk.user_throttle.enter(_counted(old or ticket.name), client.host)
-        if isinstance(attempt, TooMany):
-            return await self._state_soon(request, ticket.name, too_many(attempt), status=429)
-        verdict = await desk.on_reactor(
-            lambda: desk.old_mailbox.begin_move(ticket.name, old, password, client)
+            return await self._told(request, ticket.name, _NO_PASSWORD)
+        outcome = await self._judged(
+            request, old or ticket.name, lambda: mailbox.begin_move(ticket.name, old, password, client)
         )
-        if verdict.answer is not None:
-            self._unless_guess(attempt, verdict)
-            wrong = _told("user.start.refused", verdict)
-            return await self._state_soon(request, ticket.name, wrong, status=_STATUS[verdict.answer])
-        desk.user_throttle.was_right(attempt)
-        return see_other("/?said=started")
+        fault = _fault(outcome, "user.start.refused")
+        return see_other("/?said=started") if fault is None else await self._told(request, ticket.name, fault)
 
     async def again(self, request: Request, form: PostedForm) -> Response:
         """Try a failed move again, with the password as it is now."""
-        desk, client, ticket = self._desk, client_of(request), self._signed_in(request)
+        mailbox, client, ticket = self._desk.old_mailbox, client_of(request), self._signed_in(request)
         password = form.secret("password")
         if password is None:
-            return await self._state_soon(request, ticket.name, Wrong("user.start.refused"), status=401)
-        attempt = desk.user_throttle.enter(_counted(ticket.name), client.host)
-        if isinstance(attempt, TooMany):
-            return await self._state_soon(request, ticket.name, too_many(attempt), status=429)
-        verdict = await desk.on_reactor(lambda: desk.old_mailbox.sign_in(ticket.name, password, client))
-        if verdict.answer is not None:
-            self._unless_guess(attempt, verdict)
-            wrong = _told("user.start.refused", verdict)
-            return await self._state_soon(request, ticket.name, wrong, status=_STATUS[verdict.answer])
-        desk.user_throttle.was_right(attempt)
+            return await self._told(request, ticket.name, _NO_PASSWORD)
+        outcome = await self._judged(
+            request, ticket.name, lambda: mailbox.sign_in(ticket.name, password, client)
+        )
+        fault = _fault(outcome, "user.start.refused")
+        if fault is not None:
+            return await self._told(request, ticket.name, fault)
         await run_in_threadpool(self._retried, ticket.name)
         return see_other("/?said=again")
+
+    async def _judged(
+        self, request: Request, name: str, judge: Callable[[], Deferred[Verdict]]
+    ) -> Verdict | TooMany:
+        """Have a password judged, unless that was tried too often."""
+        throttle = self._desk.user_throttle
+        attempt = throttle.enter(_counted(name), client_of(request).host)
+        if isinstance(attempt, TooMany):
+            return attempt
+        verdict = await self._desk.on_reactor(judge)
+        if verdict.accepted:
+            throttle.was_right(attempt)
+        elif verdict.answer is Answer.TEMPORARY:
+            throttle.was_not_judged(attempt)
+        return verdict
 
     def _retried(self, address: str) -> None:
         try:
             retry(self._desk.database, address, who=f"user:{address}")
         except RosterRefusal:
             pass  # the login itself set it going meanwhile, and the page shows it
-
-    def _unless_guess(self, attempt: Attempt, verdict: Verdict) -> None:
-        """Count nothing where nobody judged: a source that is down is no reason to lock its users out."""
-        if verdict.answer is Answer.TEMPORARY:
-            self._desk.user_throttle.was_right(attempt)
 
     def _ticket(self, request: Request) -> Ticket | None:
         return self._desk.tickets.read(Kind.USER, request.cookies.get(COOKIE))
@@ -202,8 +211,8 @@ class UserPage:
             request, "user_sign_in.html", status=status, wrong=wrong, said=None, address=address
         )
 
-    async def _state_soon(self, request: Request, address: str, wrong: Wrong, *, status: int) -> Response:
-        return await run_in_threadpool(self._state, request, address, wrong, status)
+    async def _told(self, request: Request, address: str, fault: _Fault) -> Response:
+        return await run_in_threadpool(self._state, request, address, fault.wrong, fault.status)
 
     def _state(
         self, request: Request, address: str, wrong: Wrong | None = None, status: int = 200
@@ -217,11 +226,13 @@ class UserPage:
         )
 
 
-def _told(refused: str, verdict: Verdict) -> Wrong:
+def _fault(outcome: Verdict | TooMany, refused: str) -> _Fault | None:
     """Return what the page says: "wrong" only where a server judged, "later" where it could not be asked."""
-    if verdict.answer is Answer.REFUSED:
-        return Wrong(refused, detail=verdict.text)
-    return Wrong("try-later")
+    if isinstance(outcome, TooMany):
+        return _Fault(too_many(outcome), 429)
+    if outcome.answer is Answer.REFUSED:
+        return _Fault(Wrong(refused, detail=outcome.text), 401)
+    return None if outcome.accepted else _Fault(Wrong("try-later"), 503)
 
 
 def _counted(typed: str) -> str:

@@ -19,13 +19,13 @@ def upgrade() -> None:
     _flips()
     _nodes()
     _sign_ins()
+    _wrong_tries()
     _window_numbers()
     _accounts()
     _samples()
     _history()
     _mailboxes()
     _passwords()
-    _refusals()
     _refused_passwords()
     _sessions()
     _uidl_facts()
@@ -124,6 +124,23 @@ def _sign_ins() -> None:
     )
 
 
+def _wrong_tries() -> None:
+    op.create_table(
+        "wrong_tries",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("account_key", sa.LargeBinary(), nullable=False),
+        sa.Column("password_key", sa.LargeBinary(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=True),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("known", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_wrong_tries")),
+    )
+    op.create_index(op.f("ix_wrong_tries_account_key_at"), "wrong_tries", ["account_key", "at"], unique=False)
+    op.create_index(op.f("ix_wrong_tries_at"), "wrong_tries", ["at"], unique=False)
+    op.create_index(op.f("ix_wrong_tries_source_at"), "wrong_tries", ["source", "at"], unique=False)
+
+
 def _window_numbers() -> None:
     op.create_table(
         "window_numbers",
@@ -162,6 +179,7 @@ def _accounts() -> None:
         sa.Column("used_pop3", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("bypass_changes", sa.BigInteger(), server_default=_ZERO, nullable=False),
         sa.Column("bypass_last_at", sa.Double(), nullable=True),
+        sa.Column("deletions_seen", sa.BigInteger(), server_default=_ZERO, nullable=False),
         sa.Column("paused", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("approved_at", sa.Double(), nullable=True),
         sa.Column("cutover_wanted", sa.Boolean(), server_default=sa.false(), nullable=False),
@@ -234,6 +252,7 @@ def _mailboxes() -> None:
         sa.Column("source_uidnext", sa.BigInteger(), nullable=True),
         sa.Column("source_highestmodseq", sa.BigInteger(), nullable=True),
         sa.Column("source_exists", sa.BigInteger(), nullable=True),
+        sa.Column("source_octets", sa.BigInteger(), nullable=True),
         sa.Column("target_name", sa.LargeBinary(), nullable=False),
         sa.Column("target_uidvalidity", sa.BigInteger(), nullable=True),
         sa.Column("target_uidnext", sa.BigInteger(), nullable=True),
@@ -267,26 +286,12 @@ def _passwords() -> None:
         sa.Column("proved_at", sa.Double(), nullable=True),
         sa.Column("target_wins", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("sealed_by_import", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("tries_forgotten_at", sa.Double(), nullable=True),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_passwords_account_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("account_id", name=op.f("pk_passwords")),
     )
-
-
-def _refusals() -> None:
-    op.create_table(
-        "refusals",
-        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("keyed_hash", sa.LargeBinary(), nullable=False),
-        sa.Column("cause", sa.Text(), nullable=False),
-        sa.Column("until", sa.Double(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account_id"], ["accounts.id"], name=op.f("fk_refusals_account_id"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("account_id", "keyed_hash", name=op.f("pk_refusals")),
-    )
-    op.create_index(op.f("ix_refusals_until"), "refusals", ["until"], unique=False)
 
 
 def _refused_passwords() -> None:
@@ -318,6 +323,7 @@ def _sessions() -> None:
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("opened_at", sa.Double(), nullable=False),
         sa.Column("resting", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("deletions_told", sa.BigInteger(), server_default=_ZERO, nullable=False),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_sessions_account_id"), ondelete="CASCADE"
         ),

@@ -1,0 +1,134 @@
+"""`mailferry init`: asks on a terminal or on standard input, and what it writes is a configuration."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mailferry.config.domains import load_domains
+from mailferry.config.loader import load
+from mailferry.config.settings import TargetLogin
+from mailferry.lab.rehearsal_hosts import RehearsalUser
+from mailferry.lab.running_lab import LabPlan, RunningLab
+from tests.cli.program import Program
+
+MASTER_PASSWORD = 'geheim "quoted" \\ back'
+
+
+def answers(*, port: int = 0, master: str = "boss", users: str = "", certificate: str = "") -> list[str]:
+    """Return what somebody types, in the order of the questions."""
+    typed = ["127.0.0.1", str(port), master]
+    if master:
+        typed.append(MASTER_PASSWORD)
+    typed += [users, "old.example", "127.0.0.1", certificate]
+    return [*typed, "/etc/ssl/key.pem"] if certificate else typed
+
+
+def words(folder: Path) -> tuple[str, ...]:
+    return ("init", "--directory", str(folder / "etc"), "--state-dir", str(folder / "state"))
+
+
+def test_what_was_answered_is_written_found_and_accepted(tmp_path: Path, program: Program) -> None:
+    users = tmp_path / 'users "odd" \\ name'
+    users.write_text("")
+    with RunningLab(LabPlan(str(tmp_path), [RehearsalUser("li@old.example", "x", 1)])) as lab:
+        said = program.run(
+            *words(tmp_path),
+            stdin="\n".join(answers(port=lab.new.ports["imap"], users=str(users))) + "\n",
+        )
+        assert said.status == 0, str(said)
+        assert f"new host: imap://127.0.0.1:{lab.new.ports['imap']} answers" in said.out
+        assert MASTER_PASSWORD not in said.out
+        config, domains = tmp_path / "etc/mailferry.toml", tmp_path / "etc/domains.toml"
+        assert said.out.splitlines()[-2:] == [
+            f"  mailferry --config {config} check",
+            f"  mailferry --config {config} domain apply {domains}",
+        ]
+        settings = load(config, {})
+        assert settings.target.login is TargetLogin.DOVECOT_MASTER
+        assert settings.target.master_password is not None
+        assert settings.target.master_password.reveal() == MASTER_PASSWORD.encode()
+        assert settings.target.imap.port == lab.new.ports["imap"]
+        assert settings.passwords.passwd_file is not None
+        assert settings.passwords.passwd_file.path == users
+        secret = tmp_path / "etc/master.secret"
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+        (domain,) = load_domains(domains)
+        assert domain.name == "old.example"
+        (tmp_path / "state").mkdir(mode=0o700)
+        assert program.run("--config", config, "domain", "apply", domains).out == "old.example: added\n"
+        checked = program.run("--config", config, "check")
+        assert f"ok    target.imap: imap://127.0.0.1:{lab.new.ports['imap']} answers" in checked.out
+        assert "ok    database" in checked.out
+        assert "ok    passwords.backend" in checked.out
+
+    again = program.run(*words(tmp_path))
+    assert again.status == 1
+    assert "exists already" in again.fault
+    assert load(config, {}) == settings
+
+
+def test_hosts_that_do_not_answer_and_no_master_are_written_as_they_should_be(
+    tmp_path: Path, program: Program
+) -> None:
+    typed = answers(master="", certificate="/etc/ssl/cert.pem")
+    said = program.run(*words(tmp_path), stdin="\n".join(typed) + "\n")
+    assert said.status == 0, str(said)
+    settings = load(tmp_path / "etc/mailferry.toml", {})
+    assert settings.target.login is TargetLogin.USER
+    assert settings.tls is not None
+    assert {listener.endpoint.port for listener in settings.listen} == {143, 110, 993, 995, 8080, 9420}
+    assert not (tmp_path / "etc/master.secret").exists()
+    assert load_domains(tmp_path / "etc/domains.toml")
+
+
+@pytest.mark.parametrize("typed", ["", "new.example\n143\n", "new.example\nnot a port\n"])
+def test_somebody_who_leaves_in_the_middle_has_written_nothing(
+    tmp_path: Path, program: Program, typed: str
+) -> None:
+    said = program.run(*words(tmp_path), stdin=typed)
+    assert said.status == 1
+    assert "Traceback" not in said.err
+    assert not (tmp_path / "etc").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, program: Program) -> None:
+    (tmp_path / "etc").write_text("a file")
+    said = program.run(*words(tmp_path), stdin="\n".join(answers(master="")) + "\n")
+    assert said.status == 1
+    assert said.fault.startswith(f"{tmp_path}/etc: ")
+
+
+def test_on_a_terminal_the_password_is_not_shown(tmp_path: Path) -> None:
+    parent, child = pty.openpty()
+    asked = subprocess.Popen(
+        [sys.executable, "-m", "mailferry", *words(tmp_path)], stdin=child, stdout=child, stderr=child
+    )
+    os.close(child)
+    shown = b""
+    typed = iter(answers())
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        ready, _, _ = select.select([parent], [], [], 0.5)
+        try:
+            shown += os.read(parent, 4096) if ready else b""
+        except OSError:
+            break  # the terminal's last user has gone
+        if shown.rstrip(b" ").endswith(b":") and not shown.endswith(b"answers."):
+            answer = next(typed, None)
+            if answer is not None:
+                shown += b"<" + answer.encode() + b">" if answer == "boss" else b"<>"
+                os.write(parent, answer.encode() + b"\n")
+    assert asked.wait(10) == 0, shown.decode()
+    os.close(parent)
+    assert b"mailferry.toml check" in shown
+    assert MASTER_PASSWORD.encode() not in shown
+    assert load(tmp_path / "etc/mailferry.toml", {}).target.master_user == "boss"
