@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-NOBODY = 65534
-
 FOR_COMMANDS = tuple(
     f"mailferry.{name}"
     for name in (
@@ -88,13 +86,14 @@ class Program:
         *words: str | Path,
         stdin: str | bytes = b"",
         environment: Mapping[str, str] | None = None,
-        user: int | None = None,
+        ordinary: bool = False,
         largest_file: int | None = None,
         out: Path | None = None,
     ) -> Said:
         """Run one command to its end; of our own variables only `environment` reaches it.
 
         With `largest_file` no file of its may grow beyond so many octets: a full disk in miniature.
+        With `ordinary` it has no privileges, whoever runs the tests.
         """
         assert self._process.stdin
         assert self._process.stdout
@@ -109,7 +108,7 @@ class Program:
             "words": [str(word) for word in words],
             "folder": str(self._folder),
             "environment": {**plain, "COLUMNS": "300", "NO_COLOR": "1", **(environment or {})},
-            "user": user,
+            "ordinary": ordinary,
             "largest_file": largest_file,
         }
         self._process.stdin.write(json.dumps(request) + "\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import imaplib
 import poplib
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from mailferry.lab.mailstore import Mailstore
 from tests.kit import oracle, peers
 from tests.kit.peer_dovecot import Dovecot
 from tests.kit.service import Service, until
+from tests.kit.tls_files import TlsFiles
 
 poplib._MAXLINE = 4 * 1024 * 1024  # generated mail has lines longer than poplib expects
 
@@ -63,10 +65,18 @@ class Stage:
     copy: Mapping[str, object] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     database: str = "sqlite"
+    tls: TlsFiles | None = None
+    """Encrypts the way to the source (verified against this authority) and the service's doors."""
 
     def __post_init__(self) -> None:
         kind = {"location": self.location, "special_use": ROLES, "separator": "/"}
-        self.source = peers.dovecot(self.tmp_path, users={USER: OLD}, **kind)
+        cover, doors, terms = {}, None, "?tls=none"
+        if self.tls is not None:
+            issued = self.tls.issue("localhost", "127.0.0.1")
+            cover = {"certificate": issued.certificate, "key": issued.key}
+            doors = (issued.certificate, issued.key)
+            terms = f"?ca={self.tls.ca}"
+        self.source = peers.dovecot(self.tmp_path, users={USER: OLD}, **kind, **cover)
         self.target = peers.dovecot(self.tmp_path, users={USER: "nobody knows"}, master=MASTER, **kind)
         self.inbox = fill(self.source, USER, OLD, self.messages)
         self.service = Service(
@@ -79,12 +89,13 @@ class Stage:
             database=self.database,
             copy={"quiet_seconds": 8, "pass_interval_seconds": 1, **self.copy},
             environment=self.environment,
+            certificate=doors,
         )
         self.service.run("db", "upgrade")
         self.service.run(
             "domain", "add", "old.test",
-            "--source", f"imap://127.0.0.1:{self.source.ports['imap']}?tls=none",
-            "--source-pop3", f"pop3://127.0.0.1:{self.source.ports['pop3']}?tls=none",
+            "--source", f"imap://127.0.0.1:{self.source.ports['imap']}{terms}",
+            "--source-pop3", f"pop3://127.0.0.1:{self.source.ports['pop3']}{terms}",
         )  # fmt: skip
 
     def close(self) -> None:
@@ -98,6 +109,8 @@ class Stage:
     def imap(self, password: str = OLD) -> imaplib.IMAP4:
         """Log in through the service by IMAP."""
         client = imaplib.IMAP4("127.0.0.1", self.service.imap_port)
+        if self.tls is not None:
+            client.starttls(self._trust())
         client.authenticate("PLAIN", lambda _: b"\0" + USER.encode() + b"\0" + password.encode())
         return client
 
@@ -105,9 +118,15 @@ class Stage:
         """Log in through the service by POP3."""
         client = poplib.POP3("127.0.0.1", self.service.pop3_port)
         client.encoding = "utf-8"
+        if self.tls is not None:
+            client.stls(self._trust())
         client.user(USER)
         client.pass_(password)
         return client
+
+    def _trust(self) -> ssl.SSLContext:
+        assert self.tls is not None
+        return ssl.create_default_context(cafile=str(self.tls.ca))
 
     def uidls(self) -> list[bytes]:
         """Return the UIDLs that a POP3 client sees, in order."""

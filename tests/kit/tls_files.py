@@ -51,6 +51,7 @@ class TlsFiles:
             begin = now + day
         leaf = self._ca.issue_cert(
             *names,
+            common_name=names[0],
             not_before=begin,
             not_after=end,
             key_type=trustme.KeyType.RSA if rsa else trustme.KeyType.ECDSA,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from mailferry.roster.refusals import RosterRefusal
 from mailferry.store import accounts as rows
 from mailferry.store import cutovers, flips_log, mailboxes, passwords, sessions, skipped, wrong_tries
 from mailferry.store.database import Database
+from mailferry.store.wrong_tries import TryKeys, TryLimits
 from tests.kit.stores import OpenStore
 from tests.roster.rows import WHO, audited, ring, with_domain
 from tests.store.rows import apply, idle, mailbox, node, now_of, open_session, precopy
@@ -45,6 +47,19 @@ CONTRACT = {
 def note(store: Database, account: rows.Account, **changes) -> rows.Account:
     store.run_now("note", lambda conn: rows.note(conn, account.id, **changes))
     return now_of(store, account)
+
+
+ONE_TRY = TryLimits(per_account=1, per_source_minute=99)
+
+
+def keys_of(account: rows.Account) -> TryKeys:
+    return TryKeys(account.address.encode(), b"guess", "old.test", account.address)
+
+
+def standing(store: Database, account: rows.Account) -> wrong_tries.Reservation | None:
+    """What stands against asking the source about another password of the account."""
+    keys = replace(keys_of(account), password=b"another")
+    return store.read_now("standing", lambda conn: wrong_tries.standing(conn, keys, ONE_TRY))
 
 
 def switched(store: Database, address: str = "user@a.test") -> rows.Account:
@@ -197,7 +212,7 @@ def test_retry_does_what_each_phase_needs(store: Database) -> None:
     local = apply(store, idle(store, "local@a.test"), Event.TARGET_ONLY)
     for account in (blocked, waiting):
         store.run_now("wrong", lambda c, a=account: wrong_tries.reserve(c, keys_of(a), ONE_TRY))
-        assert standing(store, blocked) is not None
+        assert standing(store, account) is not None
     for account in (blocked, running, done):
         account_changes.retry(store, account.address, who=WHO)
     assert now_of(store, blocked).phase is Phase.PRECOPY

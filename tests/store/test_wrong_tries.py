@@ -59,7 +59,7 @@ def test_a_source_has_so_many_tries_in_a_minute(store: Database) -> None:
     assert wrong(store, someone(5), now=59.0) == Reservation(full=Full.SOURCE)
     elsewhere = replace(someone(5), source="other.test")
     assert wrong(store, elsewhere, now=59.0).row is not None
-    assert wrong(store, someone(5), now=60.0).row is not None
+    assert wrong(store, someone(6), now=60.0).row is not None
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,9 @@ def test_old_tries_go_by_themselves(store: Database) -> None:
     for number in range(3):
         wrong(store, guess(number))
     wrong(store, someone(1), now=900.0)
-    left = store.read_now("count", lambda conn: conn.execute(select(func.count()).select_from(table)).scalar())
+    left = store.read_now(
+        "count", lambda conn: conn.execute(select(func.count()).select_from(table)).scalar()
+    )
     assert left == 1
 
 

@@ -12,7 +12,6 @@ import pytest_twisted
 from fastapi import FastAPI
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.internet.threads import blockingCallFromThread
 
 from mailferry.gate.judges import Judges
 from mailferry.model.access import Secret
@@ -31,6 +30,7 @@ from tests.web.browser import Browser
 
 ADMIN = "anna"
 ADMIN_PASSWORD = "correct horse battery"
+BRIDGE_SECONDS = 20.0
 
 
 class WallClock:
@@ -119,10 +119,26 @@ def admin(site: FastAPI, store: Database) -> Browser:
 
 
 async def on_test_reactor(work: Callable[[], Deferred[Any]]) -> Any:
-    """Bridge from a page's handler, in the loop of the browser's thread, to the test's reactor."""
+    """Bridge from a page's handler, in the loop of the browser's thread, to the test's reactor.
+
+    It gives up by itself, so that a test that ended early leaves no thread that waits for ever.
+    """
     from twisted.internet import reactor
 
-    return await asyncio.to_thread(blockingCallFromThread, reactor, work)
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def tell(method: Callable[[Any], None], value: Any) -> None:
+        loop.call_soon_threadsafe(lambda: done.done() or method(value))
+
+    def begin() -> None:
+        work().addCallbacks(
+            lambda result: tell(done.set_result, result),
+            lambda failure: tell(done.set_exception, failure.value),
+        )
+
+    reactor.callFromThread(begin)
+    return await asyncio.wait_for(done, BRIDGE_SECONDS)
 
 
 MakeUserSite = Callable[..., Awaitable[tuple[Move, FastAPI]]]

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.threads import deferToThread
 
 from mailferry.lab.premises import LabAccount
@@ -55,7 +55,10 @@ def lead(move: Move, *events: Event, **facts: Any) -> None:
 
 
 async def at_once(tries: Iterable[Any]) -> None:
-    await gatherResults([Deferred.fromCoroutine(one) for one in tries])
+    """Wait for all of them, the failed ones too: no browser is left behind in a thread."""
+    for ok, result in await DeferredList([Deferred.fromCoroutine(one) for one in tries], consumeErrors=True):
+        if not ok:
+            result.raiseException()
 
 
 def end_window(move: Move) -> None:

@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, ensur
 
 from mailferry.copying.book import MailboxBook, open_book
 from mailferry.copying.desk import CopyDesk, Run, Stopped
-from mailferry.copying.following import delete_copies
+from mailferry.copying.following import delete_copies, forget_copies
 from mailferry.copying.mailbox import copy_mailbox
 from mailferry.copying.pop3_pass import copy_maildrop
 from mailferry.copying.preparing import MailboxJob, Prepared, prepare
@@ -23,7 +23,7 @@ from mailferry.copying.sides import Pair, at_target, open_pair
 from mailferry.copying.unchanged import changed_jobs
 from mailferry.model.causes import Cause, Refused, RemoteFailure, Unavailable
 from mailferry.observe import metrics
-from mailferry.plan.differences import Held
+from mailferry.plan.differences import Held, excusable
 from mailferry.store.mailboxes import CopiedMailbox
 
 _RECONNECTS = frozenset({Cause.SERVER_DOWN, Cause.TARGET_DOWN, Cause.PROTOCOL_ERROR})
@@ -41,7 +41,12 @@ async def run_pass(desk: CopyDesk, request: PassRequest, on_progress: OnProgress
     budget = request.budget_seconds
     cut_off = None if budget is None else desk.reactor.callLater(budget, _cut_off, run)
     try:
+        mirror = request.mode is Mode.MIRROR
+        if mirror:
+            await run.acknowledged.read()
         await (pool.imap() if desk.endpoints.source_imap is not None else pool.pop3())
+        if mirror and not run.result.failures:
+            await run.acknowledged.drop_rest()
     except Stopped:
         pass
     except RemoteFailure as failure:
@@ -182,20 +187,35 @@ class _Pool:
     # --- mailboxes that the source does not list any more
 
     async def _follow_gone(self, gone: Sequence[CopiedMailbox]) -> None:
-        """Their messages vanished all at once: held until an administrator approves."""
+        """Their messages vanished all at once: held until an administrator approves.
+
+        Unless a session of ours deleted or renamed the mailbox.
+        """
         pair = next(iter(self._pairs), None)
         if pair is None or not pair.usable:
             pair = await self._open()
         for row in gone:
             self._run.check()
             book = await open_book(self._run.register, row)
-            if len(book) and not self._run.request.approved:
+            excused = await self._excused(book)
+            if len(book) and not excused and not self._run.request.approved:
                 self._run.result.held[row.source_name] = (Held.EMPTY, len(book))
                 await book.note(held_deletions=len(book))
                 continue
             if len(book):
                 await self._delete_all(pair, book)
             await book.note(gone=True, held_deletions=0)
+
+    async def _excused(self, book: MailboxBook) -> bool:
+        """Whether our own sessions saw all these deletions acknowledged."""
+        acknowledged, name = self._run.acknowledged, book.source_name
+        uids = [entry.source_uid for entry in book.entries()]
+        wanted = 0 if book.row.held_deletions else excusable(uids)
+        if wanted > acknowledged.free_for(name):
+            await acknowledged.read_again(wait=not self._run.request.last)
+        taken = min(wanted, acknowledged.free_for(name))
+        acknowledged.take(name, taken)
+        return taken == len(uids)
 
     async def _delete_all(self, pair: Pair, book: MailboxBook) -> None:
         """Delete the copies of a mailbox that is gone; where the target's is gone too, forget them."""
@@ -204,7 +224,7 @@ class _Pool:
             with at_target():
                 status = await pair.target.select(book.target_name)
         except Refused:
-            await book.forget(uids)
+            await forget_copies(self._run, book, uids)
             return
         if status.uidvalidity == book.row.target_uidvalidity:
             await delete_copies(self._run, pair.target, book, uids)

@@ -14,17 +14,15 @@ from sqlalchemy import Connection
 
 from mailferry.copying.results import SkipReason
 from mailferry.model.mail import MailboxStatus, MessageFacts
-from mailferry.plan.differences import FLAGS_KEY_OCTETS
+from mailferry.plan.differences import FLAGS_KEY_OCTETS, HIGHEST_UID
 from mailferry.plan.retry import skip_is_due
-from mailferry.store import accounts, intents, leases, ledger, mailboxes, skipped
+from mailferry.store import accounts, deletions, intents, leases, ledger, mailboxes, skipped
 from mailferry.store.database import Database, db_now
 from mailferry.store.leases import Lease
 from mailferry.store.ledger_blocks import Ledger, LedgerEntry
 from mailferry.store.mailboxes import CopiedMailbox, MailboxChanges
 
 T = TypeVar("T")
-
-HIGHEST_UID = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +155,17 @@ class MailboxBook:
         """Return the source UIDs that are skipped and not tried again now."""
         return frozenset(uid for uid, skip in self._skips.items() if not skip.due)
 
+    def octets_left(self, new: Sequence[MessageFacts]) -> tuple[int, int]:
+        """Return the sum of sizes of those messages that have no copy, and of those that are skipped."""
+        settled = self.settled_skips()
+        left = skips = 0
+        for facts in new:
+            if facts.uid in settled:
+                skips += facts.size or 0
+            elif not self.has(facts.uid):
+                left += facts.size or 0
+        return left, skips
+
     @property
     def header_only(self) -> int:
         """How many messages the source gave without the body that they have."""
@@ -238,13 +247,15 @@ class MailboxBook:
                 self._gone.add(uid)
             self._added[uid] = replace(entry, flags_key=key)
 
-    async def forget(self, source_uids: Sequence[int]) -> None:
-        """Drop entries whose copies are gone."""
+    async def forget(self, source_uids: Sequence[int], *, acknowledged: int = 0) -> None:
+        """Drop entries whose copies are gone; so many deletions as `acknowledged` are looked at with them."""
         mailbox_id, account_id = self.row.id, self._register.account_id
 
         def work(conn: Connection) -> None:
             ledger.forget(conn, mailbox_id, source_uids)
             accounts.progress(conn, account_id, copied=-len(source_uids))
+            if acknowledged:
+                deletions.take_off(conn, account_id, acknowledged)
 
         if not source_uids:
             return

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 
 from twisted.internet.interfaces import IReactorTime
 
+from mailferry.copying.acknowledged import Acknowledged
 from mailferry.copying.book import Register
 from mailferry.copying.results import CopyLimits, OnProgress, PassRequest, PassResult, Progress
 from mailferry.copying.sides import Endpoints
 from mailferry.model.profile import Profile
 from mailferry.observe import metrics
 from mailferry.plan.completeness import MailboxEvidence
+from mailferry.store import accounts
 from mailferry.store.database import Database
 
 
@@ -47,6 +49,10 @@ class MailboxWork:
     """Messages that are neither copied nor skipped yet."""
     known_skips: int = 0
     """Messages that were skipped by an earlier pass and are not tried again in this one."""
+    octets: int = 0
+    """Sum of the messages' sizes, as of the last listing; so are the next two."""
+    remaining_octets: int = 0
+    skipped_octets: int = 0
 
     def connection_lost(self) -> None:
         """Suspect what was in flight."""
@@ -62,9 +68,11 @@ class Run:
         self.request = request
         self.result = PassResult()
         self.register = Register(desk.database, request.account_id, request.lease)
+        self.acknowledged = Acknowledged(self.register, desk.reactor, desk.limits.deletions_patience)
         self.works: dict[bytes, MailboxWork] = {}
         self._on_progress = on_progress
         self._began = desk.reactor.seconds()
+        self._noted = (0, 0)
         self._stopped = False
         self._slice_ends: float | None = None
         self._closers: list[Callable[[], None]] = []
@@ -159,12 +167,28 @@ class Run:
         seen = MailboxEvidence(mailbox, exists, delivered, headers_only)
         self.result.evidence = replace(evidence, mailboxes=(*others, seen))
 
+    async def note_totals(self) -> None:
+        """Let the account show how much there is while the pass is still at it; late mail adds nothing to that."""
+        self.tell()
+        totals = (self.result.total, self.result.total_octets)
+        if totals == self._noted or self.request.sweep:
+            return
+        self._noted = totals
+        account_id = self.request.account_id
+        await self.register.write(
+            "note totals",
+            lambda conn: accounts.note(conn, account_id, total=totals[0], bytes_total=totals[1]),
+        )
+
     def tell(self) -> None:
         """Bring the result's sums up to date, and tell whoever listens where the pass stands."""
         result = self.result
         result.total = sum(work.total for work in self.works.values())
         result.known_skips = sum(work.known_skips for work in self.works.values())
         result.remaining = sum(max(work.remaining, 0) for work in self.works.values())
+        result.total_octets = sum(work.octets for work in self.works.values())
+        result.remaining_octets = sum(work.remaining_octets for work in self.works.values())
+        result.skipped_octets = sum(work.skipped_octets for work in self.works.values())
         result.seconds = self.elapsed
         if self._on_progress is not None:
             self._on_progress(Progress(result.total, result.copied, result.remaining, result.octets))

@@ -9,11 +9,12 @@ from mailferry.copying.book import MailboxBook
 from mailferry.copying.desk import Run
 from mailferry.copying.learning import UNKNOWN_UID
 from mailferry.copying.open_mailbox import OpenMailbox
+from mailferry.copying.results import Mode
 from mailferry.copying.sides import at_target
 from mailferry.model.causes import Cause, Refused
 from mailferry.model.mail import MessageFacts
 from mailferry.observe.crash_points import crash_point
-from mailferry.plan.differences import flags_key
+from mailferry.plan.differences import Comparison, Differences, flags_key
 from mailferry.remote.imap_client import FlagChange, ImapClient
 from mailferry.remote.sendable import sendable_flags
 
@@ -55,6 +56,25 @@ async def _store(target: ImapClient, uids: Sequence[int], flags: frozenset[bytes
     return False
 
 
+async def compared_with_brake(run: Run, book: MailboxBook, listing: Comparison) -> Differences:
+    """Return what a whole listing says, with the deletions excused that our own sessions saw acknowledged."""
+
+    def result() -> Differences:
+        found = listing.result(
+            acknowledged=run.acknowledged.free_for(book.source_name),
+            approved=run.request.approved,
+            held_before=book.row.held_deletions,
+        )
+        run.acknowledged.take(book.source_name, found.excused)
+        return found
+
+    compared = result()
+    if compared.held is None or run.request.mode is not Mode.MIRROR or book.row.held_deletions:
+        return compared
+    await run.acknowledged.read_again(wait=not run.request.last)
+    return result()
+
+
 async def follow_deletions(box: OpenMailbox, vanished: Collection[int]) -> None:
     """Delete the copies of messages that the source does not list any more, after a second look."""
     if not vanished:
@@ -72,5 +92,12 @@ async def delete_copies(run: Run, target: ImapClient, book: MailboxBook, source_
     with at_target():
         await target.delete([uid for uid in targets if uid != UNKNOWN_UID])
     crash_point("deleted-at-target")
-    await book.forget(source_uids)
+    await forget_copies(run, book, source_uids)
     run.result.deleted += len(source_uids)
+
+
+async def forget_copies(run: Run, book: MailboxBook, source_uids: Sequence[int]) -> None:
+    """Forget copies that followed their originals, and with them the excuses that let them."""
+    used = run.acknowledged.use(book.source_name, len(source_uids))
+    await book.forget(source_uids, acknowledged=used)
+    run.acknowledged.written(used)

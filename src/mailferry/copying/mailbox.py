@@ -5,7 +5,7 @@ from __future__ import annotations
 from mailferry.copying.batches import BatchCopier
 from mailferry.copying.book import open_book
 from mailferry.copying.desk import Run
-from mailferry.copying.following import follow_deletions, follow_flags
+from mailferry.copying.following import compared_with_brake, follow_deletions, follow_flags
 from mailferry.copying.late_mail import without_twins
 from mailferry.copying.open_mailbox import OpenMailbox
 from mailferry.copying.preparing import MailboxJob, require_other_uidvalidity
@@ -15,7 +15,7 @@ from mailferry.copying.sides import Pair, at_target
 from mailferry.copying.sources import ImapBodies
 from mailferry.model.mail import MailboxStatus, MessageFacts
 from mailferry.observe.crash_points import crash_point
-from mailferry.plan.differences import Comparison, Differences, Held
+from mailferry.plan.differences import Comparison, Differences
 from mailferry.remote.imap_client import ImapClient
 
 
@@ -57,15 +57,21 @@ class _MailboxPass:
             await settle_intents(self._box)
         if self._mirror:
             await self._forget_lost_copies()
-        compared, listed = await self._listing()
+        listing = await self._listing()
+        listed = listing.listed
+        compared = await compared_with_brake(self._run, self._book, listing)
         await self._book.drop_skips(listed)
         self._work.total = len(listed)
         self._work.remaining = len(compared.new)
         self._work.known_skips = len(self._book.settled_skips() & listed)
+        self._box.count_octets(listing, compared.new)
         self._run.tell()
+        if compared.new:
+            await self._run.note_totals()
         try:
             await self._copy(compared)
         finally:
+            self._box.count_octets(listing, compared.new)
             self._run.saw(self._book.source_name, self._source.exists, len(listed), self._book.header_only)
         await self._follow(compared)
         crash_point("mailbox-finished")
@@ -104,14 +110,10 @@ class _MailboxPass:
 
     # --- the source's listing
 
-    async def _listing(self) -> tuple[Differences, set[int]]:
+    async def _listing(self) -> Comparison:
         comparison = Comparison(self._book.flags_keys(), self._book.settled_skips())
         await self._read_listing(comparison)
-        differences = comparison.result(
-            approved=self._run.request.approved,
-            held_before=Held.TOO_MANY if self._book.row.held_deletions else None,
-        )
-        return differences, comparison.listed
+        return comparison
 
     async def _read_listing(self, comparison: Comparison) -> None:
         """List the mailbox; ask twice when less came than SELECT announced (omission is not absence)."""
@@ -151,6 +153,7 @@ class _MailboxPass:
             source_uidnext=self._source.uidnext if whole else None,
             source_highestmodseq=self._source.highestmodseq if whole else None,
             source_exists=self._source.exists if whole else None,
+            source_octets=self._work.octets,
             target_uidnext=after.uidnext,
             target_highestmodseq=after.highestmodseq,
             target_exists=after.exists,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mailferry.copying.book import MailboxBook
 from mailferry.copying.desk import MailboxWork, Run
 from mailferry.copying.sources import BodySource
-from mailferry.model.mail import MailboxStatus
+from mailferry.model.mail import MailboxStatus, MessageFacts
+from mailferry.plan.differences import Comparison
 from mailferry.remote.imap_client import ImapClient
 
 
@@ -23,3 +25,10 @@ class OpenMailbox:
     book: MailboxBook
     status: MailboxStatus
     """Of the target's mailbox when it was selected."""
+
+    def count_octets(self, listing: Comparison, new: Sequence[MessageFacts]) -> None:
+        """Bring the work's octets up to date: of what is listed, and of `new` what has no copy yet."""
+        remaining, skipped = self.book.octets_left(new)
+        self.work.octets = listing.octets
+        self.work.remaining_octets = remaining
+        self.work.skipped_octets = listing.skipped_octets + skipped

@@ -14,7 +14,7 @@ from mailferry.copying.batches import BatchCopier
 from mailferry.copying.book import MailboxBook, open_book
 from mailferry.copying.desk import Run
 from mailferry.copying.digests import body_digests
-from mailferry.copying.following import follow_deletions
+from mailferry.copying.following import compared_with_brake, follow_deletions
 from mailferry.copying.late_mail import without_twins
 from mailferry.copying.learning import match_digests
 from mailferry.copying.open_mailbox import OpenMailbox
@@ -26,12 +26,13 @@ from mailferry.model.access import Side
 from mailferry.model.causes import Cause, Refused
 from mailferry.model.mail import MessageFacts
 from mailferry.plan.completeness import Evidence, MailboxEvidence
-from mailferry.plan.differences import Comparison, Differences, Held
+from mailferry.plan.differences import Comparison, Differences
 from mailferry.plan.mailbox_mapping import INBOX
 from mailferry.remote.imap_client import ImapClient
 from mailferry.remote.pop3_client import Pop3Client
 from mailferry.store import mailboxes, uidls
 from mailferry.store.ledger_blocks import LedgerEntry
+from mailferry.store.mailboxes import CopiedMailbox
 from mailferry.store.uidls import UidlFact
 
 
@@ -67,31 +68,29 @@ async def _copy(run: Run, source: Pop3Client, target: ImapClient) -> None:
             conn, run.request.account_id, INBOX, target_name=INBOX, subscribed=True
         ),
     )
-    with at_target():
-        status = await target.select(INBOX)
-    book = await open_book(run.register, row)
-    book.target_selected(status)
-    if row.target_uidvalidity not in {None, status.uidvalidity}:
-        await rematch_target(target, book, status, copies_wanted=run.request.mode is Mode.MIRROR)
-    await book.note(target_uidvalidity=status.uidvalidity)
-    maildrop = Maildrop(source, {uid: number for number, uid in uids.items()})
-    box = OpenMailbox(run, work, maildrop, target, book, status)
+    box, maildrop = await _open(run, source, target, row, uids)
+    book = box.book
     if book.pending:
         await settle_intents(box)
-    compared = _compare(run, book, uids, sizes)
-    if compared.vanished and compared.new:
-        await _renumbered(run, maildrop, book, compared)
-        compared = _compare(run, book, uids, sizes)
-    await book.drop_skips(set(uids.values()))
+    first = _listing(book, uids, sizes).result()
+    if first.held is not None and first.new:
+        await _renumbered(run, maildrop, book, first)
+    listing = _listing(book, uids, sizes)
+    compared = await compared_with_brake(run, book, listing)
+    await book.drop_skips(listing.listed)
     run.result.mailboxes = 1
     work.total, work.remaining = len(uids), len(compared.new)
-    work.known_skips = len(book.settled_skips() & set(uids.values()))
+    work.known_skips = len(book.settled_skips() & listing.listed)
     run.result.evidence = Evidence((MailboxEvidence(INBOX, len(uids), len(uids)),), len(uids))
-    run.tell()
+    box.count_octets(listing, compared.new)
+    await run.note_totals()
     new: Sequence[MessageFacts] = compared.new
     if run.request.sweep and new:
         new = await without_twins(box, new)
-    await BatchCopier(box).copy(new)
+    try:
+        await BatchCopier(box).copy(new)
+    finally:
+        box.count_octets(listing, compared.new)
     if run.request.mode is Mode.MIRROR:
         if compared.held is not None:
             run.result.held[INBOX] = (compared.held, len(compared.vanished))
@@ -100,14 +99,27 @@ async def _copy(run: Run, source: Pop3Client, target: ImapClient) -> None:
         await book.note(held_deletions=len(compared.vanished) if compared.held is not None else 0)
 
 
-def _compare(run: Run, book: MailboxBook, uids: Mapping[int, int], sizes: Mapping[int, int]) -> Differences:
+async def _open(
+    run: Run, source: Pop3Client, target: ImapClient, row: CopiedMailbox, uids: Mapping[int, int]
+) -> tuple[OpenMailbox, Maildrop]:
+    """Select INBOX at the target and open its books; copies are found again when its UIDs mean nothing."""
+    with at_target():
+        status = await target.select(INBOX)
+    book = await open_book(run.register, row)
+    book.target_selected(status)
+    if row.target_uidvalidity not in {None, status.uidvalidity}:
+        await rematch_target(target, book, status, copies_wanted=run.request.mode is Mode.MIRROR)
+    await book.note(target_uidvalidity=status.uidvalidity)
+    maildrop = Maildrop(source, {uid: number for number, uid in uids.items()})
+    return OpenMailbox(run, run.work(INBOX), maildrop, target, book, status), maildrop
+
+
+def _listing(book: MailboxBook, uids: Mapping[int, int], sizes: Mapping[int, int]) -> Comparison:
     """Compare the maildrop with the ledger; POP3 shows no flags, so that nothing is re-flagged."""
     comparison = Comparison(book.flags_keys(), book.settled_skips())
     for number, uid in sorted(uids.items()):
         comparison.feed(MessageFacts(uid, frozenset(), b"", sizes.get(number)))
-    return comparison.result(
-        approved=run.request.approved, held_before=Held.TOO_MANY if book.row.held_deletions else None
-    )
+    return comparison
 
 
 async def number_uidls(run: Run, listed: Mapping[int, bytes]) -> dict[int, int]:
@@ -147,8 +159,6 @@ async def _renumbered(run: Run, maildrop: Maildrop, book: MailboxBook, compared:
 
     Looked at only when as much vanished as the brake holds: digests tell which message is which.
     """
-    if compared.held is None:
-        return
     run.check()
     mine = (await body_digests(maildrop, [facts.uid for facts in compared.new])).by_uid
     old = {uid: book.entry(uid).digest for uid in compared.vanished}

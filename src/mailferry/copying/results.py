@@ -46,6 +46,9 @@ class CopyLimits:
     """How long a POP3 session may hold the maildrop."""
     settle_patience: float = 3.0
     """A target may still be finishing what a killed run sent: intents younger than this are read again."""
+    deletions_patience: float = 2.5
+    """How long a pass that would hold deletions waits, once, for sessions to tell theirs: their processes
+    look once a second."""
     lost_connections: int = 3
     """How often in a row a lost connection is replaced inside one pass."""
 
@@ -110,6 +113,11 @@ class PassResult:
     remaining: int = 0
     """Listed messages without a copy and without a named skip when the pass ended."""
     octets: int = 0
+    """Copied by this pass, as they were sent."""
+    total_octets: int = 0
+    """Sum of the sizes in the source's listings, as it announces them; so are the next two."""
+    remaining_octets: int = 0
+    skipped_octets: int = 0
     seconds: float = 0.0
     mailboxes: int = 0
     mailboxes_unchanged: int = 0

@@ -7,6 +7,7 @@ without HIGHESTMODSEQ (RFC 7162) can change flags unseen, so that its mailboxes 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -21,13 +22,24 @@ from mailferry.store.database import db_now
 from mailferry.store.mailboxes import CopiedMailbox
 
 
+class _LeftOut(NamedTuple):
+    """Skipped messages of one mailbox, their sizes, and those that came without their body."""
+
+    messages: int
+    octets: int
+    header_only: int
+
+
+_NONE = _LeftOut(0, 0, 0)
+
+
 async def changed_jobs(run: Run, pair: Pair, jobs: Sequence[MailboxJob]) -> list[MailboxJob]:
     """Return the mailboxes to work on; the others are counted as they were found before."""
     run.result.mailboxes = len(jobs)
     source = await pair.source.status_all([job.source_name for job in jobs])
     with at_target():
         target = await pair.target.status_all([job.row.target_name for job in jobs])
-    restless, sizes, skips, bare = await run.register.read(
+    restless, sizes, skips = await run.register.read(
         "restless mailboxes", lambda conn: _restless(conn, run, jobs)
     )
     changed: list[MailboxJob] = []
@@ -35,16 +47,21 @@ async def changed_jobs(run: Run, pair: Pair, jobs: Sequence[MailboxJob]) -> list
         work = run.work(job.source_name)
         here = source.get(job.source_name)
         work.total = here.exists if here is not None else 0
-        known = sizes[job.row.id] + skips.get(job.row.id, 0)
+        work.octets = job.row.source_octets or 0
+        left_out = skips.get(job.row.id, _NONE)
+        known = sizes[job.row.id] + left_out.messages
         still = job.row.id not in restless and job.row.held_deletions == 0
         if still and _as_remembered(job.row, here, target.get(job.row.target_name)):
             work.remaining = 0
             run.result.mailboxes_unchanged += 1
-            work.known_skips = skips.get(job.row.id, 0)
-            run.saw(job.source_name, work.total, work.total, bare.get(job.row.id, 0))
+            work.known_skips = left_out.messages
+            work.skipped_octets = left_out.octets
+            run.saw(job.source_name, work.total, work.total, left_out.header_only)
             continue
         work.remaining = max(0, work.total - known)
         changed.append(job)
+    if changed:
+        await run.note_totals()
     run.tell()
     return changed
 
@@ -65,18 +82,20 @@ def _as_remembered(row: CopiedMailbox, source: MailboxStatus | None, target: Mai
 
 def _restless(
     conn: Connection, run: Run, jobs: Sequence[MailboxJob]
-) -> tuple[set[int], Mapping[int, int], Mapping[int, int], Mapping[int, int]]:
-    """Return mailboxes with open intents or skips that are due; ledger sizes; skips; those without body."""
+) -> tuple[set[int], Mapping[int, int], Mapping[int, _LeftOut]]:
+    """Return mailboxes with open intents or skips that are due; ledger sizes; what is left out."""
     account_id = run.request.account_id
     now = db_now(conn)
     restless = {intent.mailbox_id for intent in intents.pending(conn, account_id)}
-    counts: dict[int, int] = {}
-    bare: dict[int, int] = {}
+    skips: dict[int, _LeftOut] = {}
     for message in skipped.listing(conn, account_id, limit=1_000_000):
-        counts[message.mailbox_id] = counts.get(message.mailbox_id, 0) + 1
-        if message.reason == SkipReason.HEADER_ONLY:
-            bare[message.mailbox_id] = bare.get(message.mailbox_id, 0) + 1
+        before = skips.get(message.mailbox_id, _NONE)
+        skips[message.mailbox_id] = _LeftOut(
+            before.messages + 1,
+            before.octets + (message.size or 0),
+            before.header_only + (message.reason == SkipReason.HEADER_ONLY),
+        )
         if skip_is_due(message.tries, now - message.at):
             restless.add(message.mailbox_id)
     sizes = {job.row.id: ledger.size(conn, job.row.id) for job in jobs}
-    return restless, sizes, counts, bare
+    return restless, sizes, skips

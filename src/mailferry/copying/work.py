@@ -287,6 +287,10 @@ class AccountWork:
                     total=result.total,
                     copied=max(result.total - result.remaining - skipped, 0),
                     skipped=skipped,
+                    bytes_total=result.total_octets,
+                    bytes_copied=max(
+                        result.total_octets - result.remaining_octets - result.skipped_octets, 0
+                    ),
                     completeness=result.completeness.grade.value,
                     last_result="done" if result.clean else "more",
                     last_run_ended_at=db_now(conn),

@@ -1,8 +1,8 @@
 """What a listing of a source mailbox says against the ledger: new, vanished, re-flagged.
 
 The brake (design A5): a mailbox that shrinks suspiciously keeps its copies until an administrator
-approves; deletions that a session of ours saw acknowledged do not count. From the flip on only
-additions matter.
+approves; deletions that our own sessions saw acknowledged do not count, unless the mailbox was held
+before or renumbered. From the flip on only additions matter.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ BRAKE_FROM = 10
 """Ledgered messages below which a share says nothing."""
 BRAKE_SHARE = 0.20
 BRAKE_COUNT = 500
+HIGHEST_UID = 0xFFFFFFFF
+NO_SERVER_UID = 0xFF000000
+"""From here on a ledger's UIDs are ours: messages that were not found again when UIDVALIDITY changed."""
 
 
 class Held(StrEnum):
@@ -38,6 +41,8 @@ class Differences:
     reflagged: tuple[MessageFacts, ...]
     held: Held | None = None
     """Set when `vanished` must not be deleted at the target yet."""
+    excused: int = 0
+    """How many of `vanished` are accounted for by deletions that our own sessions saw acknowledged."""
 
 
 def flags_key(flags: Iterable[bytes]) -> bytes:
@@ -61,15 +66,22 @@ class Comparison:
         self._reflagged: list[MessageFacts] = []
         self.listed: set[int] = set()
         """UIDs that came so far."""
+        self.octets = 0
+        """Sum of their sizes, as far as the source told them."""
+        self.skipped_octets = 0
+        """The same of those with a named skip."""
 
     def feed(self, facts: MessageFacts) -> None:
         """Take one line of the listing."""
         if facts.uid in self.listed:
             return
         self.listed.add(facts.uid)
+        self.octets += facts.size or 0
         synced = self._ledger.get(facts.uid)
         if synced is None:
-            if facts.uid not in self._skipped:
+            if facts.uid in self._skipped:
+                self.skipped_octets += facts.size or 0
+            else:
                 self._new.append(facts)
             return
         key = self._keys.get(facts.flags)
@@ -81,31 +93,42 @@ class Comparison:
     def result(
         self,
         *,
-        acknowledged: Collection[int] = (),
+        acknowledged: int = 0,
         approved: bool = False,
-        held_before: Held | None = None,
+        held_before: int = 0,
     ) -> Differences:
         """Return the differences, once the listing is whole.
 
-        `acknowledged` are deletions that our own sessions saw succeed. `approved` lifts the brake once.
-        What was held before stays held as long as anything is missing.
+        So many deletions as `acknowledged` our own sessions saw succeed. `held_before` deletions were
+        held already: they stay so as long as anything is missing, whatever is acknowledged later.
+        `approved` lifts the brake once.
         """
         vanished = tuple(sorted(uid for uid in self._ledger if uid not in self.listed))
+        excused = min(max(excusable(vanished) - held_before, 0), acknowledged)
         held = None
         if not approved:
-            held = brake(len(self._ledger), len(self.listed), vanished, acknowledged)
-            if vanished and held is None:
-                held = held_before
+            held = brake(len(self._ledger), len(self.listed), vanished, excused)
+            if held is None and held_before and len(vanished) > excused:
+                held = Held.TOO_MANY
         return Differences(
-            tuple(sorted(self._new, key=lambda facts: facts.uid)), vanished, tuple(self._reflagged), held
+            tuple(sorted(self._new, key=lambda facts: facts.uid)),
+            vanished,
+            tuple(self._reflagged),
+            held,
+            excused,
         )
 
 
-def brake(
-    ledgered: int, listed: int, vanished: Collection[int], acknowledged: Collection[int] = ()
-) -> Held | None:
-    """Return why these deletions wait, or None when they may follow."""
-    unexplained = len(set(vanished) - set(acknowledged))
+def excusable(vanished: Collection[int]) -> int:
+    """Return how many of these a session's user may have deleted: not those that a new UIDVALIDITY hides."""
+    return sum(uid < NO_SERVER_UID for uid in vanished)
+
+
+def brake(ledgered: int, listed: int, vanished: Collection[int], excused: int = 0) -> Held | None:
+    """Return why these deletions wait, or None when they may follow; `excused` of them do not count."""
+    unexplained = len(vanished) - excused
+    if excusable(vanished) < len(vanished):
+        return Held.UIDVALIDITY
     if not unexplained:
         return None
     if not listed:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from twisted.internet import defer, task
 
 from mailferry.gate.admission import Admission, Admitted, ClientAddress, LoginAttempt, Rejected
-from mailferry.gate.judges import AsksSource
+from mailferry.gate.judges import Judges
 from mailferry.gate.place import Place, find_place
 from mailferry.model.access import Credentials, Protocol, Secret
 from mailferry.model.account import Event, Phase, Trigger
@@ -62,7 +62,7 @@ class OldMailbox:
         self,
         *,
         admit: Callable[[LoginAttempt], defer.Deferred[Admission]],
-        judges: AsksSource,
+        judges: Judges,
         database: Database,
         keyring: KeyRing,
         reactor: Any,
@@ -131,7 +131,7 @@ class OldMailbox:
             # The target takes this password as well, so the gate had no reason to ask the source.
         verdict = await self._from_source(place, login, password, client)
         left = REFUSAL_FLOOR_SECONDS - (self._reactor.seconds() - began)
-        if False:
+        if verdict.answer is Answer.REFUSED and left > 0:
             await task.deferLater(self._reactor, left, lambda: None)
         return verdict
 
