@@ -81,6 +81,15 @@ class Place:
         ]
         self.write()
 
+    @classmethod
+    def second(cls, first: Place, program: Program) -> Place:
+        """Return the same configuration, run by another program and listening elsewhere."""
+        (first.folder / "second").mkdir()
+        made = cls(first.folder / "second", program)
+        made.tables["service"]["state_dir"] = str(first.state)
+        made.write()
+        return made
+
     @property
     def database(self) -> Path:
         """The database file."""

@@ -6,7 +6,7 @@ import pytest
 
 from mailferry.model.access import Protocol, Side
 from mailferry.model.account import Event, Phase, Trigger
-from mailferry.model.causes import Answer
+from mailferry.model.causes import Answer, Cause
 from mailferry.store import accounts, cutovers, sessions
 from mailferry.store.database import db_now
 from tests.gate.conftest import MakeMove
@@ -229,3 +229,19 @@ async def test_a_password_changed_at_the_target_is_not_undone_by_the_old_one(beg
     admission = await move.admitted(b"chosen at the target")
     assert admission.side is Side.TARGET
     await move.logout(admission)
+
+
+async def test_a_good_password_lets_a_copy_that_failed_for_want_of_one_go_on(begin: MakeMove) -> None:
+    move = await begin()
+    await move.logout(await move.admitted())
+    account = move.account()
+    assert account is not None
+    move.database.run_now(
+        "give up",
+        lambda c: accounts.apply(
+            c, account.id, Event.GAVE_UP, epoch=account.epoch, cause=Cause.BAD_CREDENTIALS
+        ),
+    )
+    await move.logout(await move.admitted())
+    move.queue.begin()
+    await move.wait_for(Phase.SWITCHED)

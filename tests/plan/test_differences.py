@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailferry.model.mail import MessageFacts
-from mailferry.plan.differences import Comparison, Differences, Held, brake, flags_key
+from mailferry.plan.differences import HIGHEST_UID, Comparison, Differences, Held, brake, flags_key
 
 SEEN = frozenset({b"\\Seen"})
 
@@ -59,21 +59,68 @@ def test_flags_keys_stand_for_sets_of_flags(one: set[bytes], other: set[bytes], 
         (100, 80, 20, 1, None),
         (10_000, 9_501, 499, 0, None),
         (10_000, 9_500, 500, 0, Held.TOO_MANY),
+        (10_000, 9_500, 500, 1, None),
+        (100, 0, 100, 99, Held.EMPTY),
+        (3, 0, 3, 2, Held.EMPTY),
+        (100, 60, 40, 20, Held.TOO_MANY),
+        (100, 60, 40, 21, None),
         (10, 10, 0, 0, None),
         (100, 0, 100, 100, None),
     ],
 )
 def test_the_brake(ledgered: int, listed: int, vanished: int, acknowledged: int, held: Held | None) -> None:
-    assert brake(ledgered, listed, range(vanished), range(acknowledged)) is held
+    assert brake(ledgered, listed, range(vanished), acknowledged) is held
 
 
 def test_an_approval_lifts_the_brake_and_what_was_held_stays_held_until_then() -> None:
     ledger = dict.fromkeys(range(1, 101), SEEN)
     listing = dict.fromkeys(range(1, 100), SEEN)
     assert compare(listing, ledger).held is None
-    assert compare(listing, ledger, held_before=Held.TOO_MANY).held is Held.TOO_MANY
-    assert compare(listing, ledger, held_before=Held.TOO_MANY, approved=True).held is None
-    assert compare(ledger, ledger, held_before=Held.TOO_MANY).held is None
+    assert compare(listing, ledger, held_before=1).held is Held.TOO_MANY
+    assert compare(listing, ledger, held_before=1, approved=True).held is None
+    assert compare(ledger, ledger, held_before=1).held is None
+
+
+@pytest.mark.hazard("D17")
+@pytest.mark.parametrize(
+    ("vanished", "acknowledged", "held_before", "excused", "held"),
+    [
+        (100, 100, 0, 100, None),
+        (100, 1 << 30, 0, 100, None),
+        (100, 99, 0, 99, Held.EMPTY),
+        (30, 12, 0, 12, None),
+        (30, 10, 0, 10, Held.TOO_MANY),
+        (0, 12, 0, 0, None),
+        (3, 12, 0, 3, None),
+        (30, 12, 30, 0, Held.TOO_MANY),  # what comes later is about other messages
+        (33, 12, 30, 3, Held.TOO_MANY),
+        (5, 12, 30, 0, Held.TOO_MANY),
+    ],
+)
+def test_deletions_that_our_sessions_saw_do_not_count(
+    vanished: int, acknowledged: int, held_before: int, excused: int, held: Held | None
+) -> None:
+    ledger = dict.fromkeys(range(1, 101), SEEN)
+    listing = dict.fromkeys(range(vanished + 1, 101), SEEN)
+    found = compare(listing, ledger, acknowledged=acknowledged, held_before=held_before)
+    assert (len(found.vanished), found.excused, found.held) == (vanished, excused, held)
+
+
+@pytest.mark.hazard("D6")
+def test_messages_that_a_new_uidvalidity_hides_are_never_excused() -> None:
+    ledger = dict.fromkeys([*range(1, 101), HIGHEST_UID, HIGHEST_UID - 1], SEEN)
+    listing = dict.fromkeys(range(3, 101), SEEN)
+    found = compare(listing, ledger, acknowledged=1 << 30)
+    assert (found.held, found.excused) == (Held.UIDVALIDITY, 2)
+    approved = compare(listing, ledger, approved=True)
+    assert (approved.held, len(approved.vanished)) == (None, 4)
+
+
+def test_sizes_are_summed_as_far_as_they_are_told() -> None:
+    comparison = Comparison({1: flags_key(SEEN)}, skipped={2})
+    for uid, size in ((1, 10), (2, 20), (3, 40), (3, 40), (4, None)):
+        comparison.feed(MessageFacts(uid, SEEN, b"", size))
+    assert (comparison.octets, comparison.skipped_octets) == (70, 20)
 
 
 def test_a_skipped_message_is_not_new_and_a_uid_listed_twice_counts_once() -> None:

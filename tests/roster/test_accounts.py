@@ -106,7 +106,7 @@ def test_the_json_of_an_account_is_the_contracts(store: Database) -> None:
     assert (shown["started_at"], shown["finished_at"]) == ("1970-01-12T13:46:40Z", None)
     assert shown["messages"] == {"total": 200, "copied": 50, "remaining": 148, "skipped": 2}
     assert shown["bytes"] == {"total": 1000, "copied": 250}
-    assert (shown["percent"], shown["completeness"]) == (26.0, "suspect")
+    assert (shown["percent"], shown["completeness"]) == (25.0, "suspect")
     assert shown["last_run"] == {
         "result": "failed",
         "cause": "account_locked",
@@ -152,8 +152,8 @@ def test_percent_and_time_left_follow_what_is_known(store: Database) -> None:
     half = note(store, account, total=300, copied=100)
     assert (percent(half), eta_seconds(half, now=1100.0)) == (33.3, 200)
     by_bytes = note(store, account, bytes_total=1000, bytes_copied=800)
-    assert eta_seconds(by_bytes, now=1100.0) == 25
-    nearly = note(store, account, total=100_000, copied=99_999)
+    assert (percent(by_bytes), eta_seconds(by_bytes, now=1100.0)) == (80.0, 25)
+    nearly = note(store, account, total=100_000, copied=99_999, bytes_copied=1000)
     assert percent(nearly) == 99.9
     complete = note(store, account, total=300, copied=295, skipped=5)
     assert (percent(complete), eta_seconds(complete, now=1100.0)) == (99.9, 0)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailferry.model.tap import Flow
+from mailferry.model.tap import CountsDeletions, Deletions, Flow
 from mailferry.taps.boundaries_pop3 import Pop3Boundaries
 
 CONVERSATION: list[tuple[str, bytes]] = [
@@ -164,3 +164,47 @@ def test_a_line_that_was_held_goes_on_when_the_tap_becomes_unsure_in_between() -
     assert tap.from_client(b"ST") == Flow()
     tap.from_server(b"+OK nobody asked\r\n")
     assert tap.from_client(b"AT\r\n").to_server == b"STAT\r\n"
+
+
+@pytest.mark.parametrize(
+    ("commands", "replies", "gone"),
+    [
+        (b"DELE 1\r\nQUIT\r\n", b"+OK\r\n+OK bye\r\n", 1),
+        (b"dele 1\r\nDELE 2\r\nDELE 3\r\nquit\r\n", b"+OK\r\n-ERR gone\r\n+OK\r\n+OK\r\n", 2),
+        (b"DELE 1\r\n", b"+OK\r\n", 0),
+        (b"DELE 1\r\nQUIT\r\n", b"+OK\r\n", 0),
+        (b"DELE 1\r\nQUIT\r\n", b"+OK\r\n-ERR some are left\r\n", 0),
+        (b"DELE 1\r\nRSET\r\nDELE 2\r\nQUIT\r\n", b"+OK\r\n+OK\r\n+OK\r\n+OK\r\n", 1),
+        (b"DELE 1\r\nRSET\r\nQUIT\r\n", b"+OK\r\n+OK\r\n+OK\r\n", 0),
+        (
+            b"RETR 1\r\nDELE 1\r\nTOP 2 0\r\nDELE 2\r\nQUIT\r\n",
+            b"+OK\r\nDELE 5\r\n+OK\r\n.\r\n+OK\r\n-ERR\r\n+OK\r\n+OK\r\n",
+            2,
+        ),
+        (b"NOOP\r\nQUIT\r\n", b"+OK\r\n+OK\r\n", 0),
+        (b"DELE 1\r\nQUIT\r\n", b"who knows\r\n+OK\r\n+OK\r\n", 0),  # cannot be followed
+    ],
+)
+def test_deletions_count_once_an_acknowledged_quit_has_made_them_final(
+    commands: bytes, replies: bytes, gone: int
+) -> None:
+    for place in range(len(commands) + 1):
+        tap = Pop3Boundaries()
+        assert isinstance(tap, CountsDeletions)
+        tap.from_client(commands[:place])
+        tap.from_client(commands[place:])
+        for octet in replies[:-1]:
+            tap.from_server(bytes([octet]))
+        assert tap.deletions == Deletions() or b"QUIT" in commands.upper()
+        tap.from_server(replies[-1:])
+        assert tap.deletions == Deletions(gone)
+
+
+def test_deletions_that_a_drain_takes_back_do_not_count() -> None:
+    tap = Pop3Boundaries()
+    tap.from_client(b"DELE 1\r\n")
+    tap.from_server(b"+OK\r\n")
+    assert tap.stop() == Flow(to_server=b"RSET\r\n")
+    assert tap.from_server(b"+OK\r\n") == Flow(to_server=b"QUIT\r\n")
+    tap.from_server(b"+OK\r\n")
+    assert tap.deletions == Deletions()

@@ -13,7 +13,6 @@ from fastapi import FastAPI
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from mailferry.gate.judges import Judges
 from mailferry.model.access import Secret
 from mailferry.observe.log import get_log
 from mailferry.passwords.sealing import KeyRing
@@ -157,17 +156,13 @@ async def user_site(tmp_path: Path, store: Database, make_desk: MakeDesk) -> Asy
         parts = move.parts
         old_mailbox = OldMailbox(
             admit=move.gate.admit,
-            judges=Judges(
-                connector=parts.connector,
-                profiles=parts.profiles,
-                target=parts.target,
-                reactor=reactor,
-            ),
+            judges=move.penalty,
             database=store,
             keyring=parts.keyring,
             reactor=reactor,
             log=get_log("web"),
         )
+        ends.insert(0, lambda: Deferred.fromCoroutine(old_mailbox.settled()))
         desk = make_desk(old_mailbox=old_mailbox, on_reactor=on_test_reactor, keyring=parts.keyring)
         return move, make_site(desk, doors=())
 

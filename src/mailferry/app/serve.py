@@ -10,7 +10,7 @@ from enum import StrEnum
 from mailferry.app import copier, proxy, web
 from mailferry.app.children import Job, fork_child
 from mailferry.app.instance_lock import take_instance_lock
-from mailferry.app.listeners import BoundListener, bind_listeners
+from mailferry.app.listeners import BoundListener, CannotListen, bind_listeners
 from mailferry.app.parent import Parent
 from mailferry.app.preparation import prepare_folder, prepare_store, void_worker
 from mailferry.app.worker import Role, WorkerContext, address_key, run_worker
@@ -43,7 +43,10 @@ def serve(settings: Settings, config_file: str, role: RoleName = RoleName.ALL) -
     lock = take_instance_lock(settings.service.state_dir)
     configure_log(settings.log.format, settings.log.level, role="parent", address_key=address_key(settings))
     log = get_log("parent")
-    listeners = bind_listeners([one for one in settings.listen if _is_for(one.service.in_proxy, role)])
+    wanted = [one for one in settings.listen if _is_for(one.service.in_proxy, role)]
+    if not wanted and role is not RoleName.COPIER:
+        raise CannotListen(f"no [[listen]] table of the configuration is for the role {role.value}: add one")
+    listeners = bind_listeners(wanted)
     status = _in_child(lambda: prepare_store(settings, log))
     if status != 0:
         return status

@@ -144,8 +144,8 @@ class WebRole:
             connector=parts.connector, profiles=parts.profiles, target=parts.target, reactor=parts.reactor
         )
         self._gate = PageGate(parts, judges, log=context.log, leave=context.leave)
-        desk = make_desk(parts, self._gate, context.log)
-        site = make_site(desk, doors=mail_doors(parts.settings))
+        self._desk = make_desk(parts, self._gate, context.log)
+        site = make_site(self._desk, doors=mail_doors(parts.settings))
         pages = metrics_app(parts.database)
         self._servers = [
             (self._server(listener, pages if _is_metrics(listener) else site), listener)
@@ -184,6 +184,7 @@ class WebRole:
         for server, _ in self._servers:
             server.should_exit = True
         await defer.DeferredList([defer.Deferred.fromFuture(task) for task in self._running])
+        await self._desk.old_mailbox.settled()
         try:
             await self._gate.finish()
         except StoreUnavailable as error:

@@ -16,6 +16,7 @@ from mailferry.model.profile import Profile
 from mailferry.observe import metrics
 from mailferry.plan.completeness import MailboxEvidence
 from mailferry.store import accounts
+from mailferry.store.accounts import AccountChanges
 from mailferry.store.database import Database
 
 
@@ -49,8 +50,8 @@ class MailboxWork:
     """Messages that are neither copied nor skipped yet."""
     known_skips: int = 0
     """Messages that were skipped by an earlier pass and are not tried again in this one."""
-    octets: int = 0
-    """Sum of the messages' sizes, as of the last listing; so are the next two."""
+    octets: int | None = None
+    """Sum of the messages' sizes as of the last listing, None before the first; so are the next two."""
     remaining_octets: int = 0
     skipped_octets: int = 0
 
@@ -72,7 +73,7 @@ class Run:
         self.works: dict[bytes, MailboxWork] = {}
         self._on_progress = on_progress
         self._began = desk.reactor.seconds()
-        self._noted = (0, 0)
+        self._noted: AccountChanges = {"total": 0}
         self._stopped = False
         self._slice_ends: float | None = None
         self._closers: list[Callable[[], None]] = []
@@ -168,17 +169,19 @@ class Run:
         self.result.evidence = replace(evidence, mailboxes=(*others, seen))
 
     async def note_totals(self) -> None:
-        """Let the account show how much there is while the pass is still at it; late mail adds nothing to that."""
+        """Let the account show how much there is while the pass is still at it; late mail adds nothing to that.
+
+        Octets once each mailbox was listed: a part of them would look like nearly all.
+        """
         self.tell()
-        totals = (self.result.total, self.result.total_octets)
-        if totals == self._noted or self.request.sweep:
+        changes: AccountChanges = {"total": self.result.total}
+        if all(work.octets is not None for work in self.works.values()):
+            changes["bytes_total"] = self.result.total_octets
+        if changes == self._noted or self.request.sweep:
             return
-        self._noted = totals
+        self._noted = changes
         account_id = self.request.account_id
-        await self.register.write(
-            "note totals",
-            lambda conn: accounts.note(conn, account_id, total=totals[0], bytes_total=totals[1]),
-        )
+        await self.register.write("note totals", lambda conn: accounts.note(conn, account_id, **changes))
 
     def tell(self) -> None:
         """Bring the result's sums up to date, and tell whoever listens where the pass stands."""
@@ -186,7 +189,7 @@ class Run:
         result.total = sum(work.total for work in self.works.values())
         result.known_skips = sum(work.known_skips for work in self.works.values())
         result.remaining = sum(max(work.remaining, 0) for work in self.works.values())
-        result.total_octets = sum(work.octets for work in self.works.values())
+        result.total_octets = sum(work.octets or 0 for work in self.works.values())
         result.remaining_octets = sum(work.remaining_octets for work in self.works.values())
         result.skipped_octets = sum(work.skipped_octets for work in self.works.values())
         result.seconds = self.elapsed

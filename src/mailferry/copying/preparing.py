@@ -16,6 +16,7 @@ from mailferry.copying.results import MailboxFailure, Mode
 from mailferry.copying.sides import Pair, at_target
 from mailferry.model.causes import Cause, Refused
 from mailferry.model.mail import Mailbox, MailboxStatus
+from mailferry.model.profile import Profile
 from mailferry.observe.crash_points import crash_point
 from mailferry.plan.mailbox_mapping import (
     INBOX,
@@ -59,7 +60,7 @@ async def prepare(run: Run, pair: Pair) -> Prepared:
     known = await run.register.read(
         "mailboxes", lambda conn: mailboxes.of_account(conn, run.request.account_id)
     )
-    plan = await plan_for(run, pair, known)
+    plan = await plan_for(run.desk.profile, pair, known)
     subscribed = await _subscribed(pair.source)
     rows = await run.register.write("map mailboxes", lambda conn: _ensure(conn, run.request.account_id, plan))
     with at_target():
@@ -84,7 +85,7 @@ async def prepare(run: Run, pair: Pair) -> Prepared:
     return Prepared(tuple(jobs), gone, plan)
 
 
-async def plan_for(run: Run, pair: Pair, known: Sequence[CopiedMailbox]) -> MailboxPlan:
+async def plan_for(profile: Profile, pair: Pair, known: Sequence[CopiedMailbox]) -> MailboxPlan:
     """Return the mapping for what both sides list now; what was mapped before stays."""
     source, source_space = await _listed(pair.source)
     with at_target():
@@ -92,7 +93,7 @@ async def plan_for(run: Run, pair: Pair, known: Sequence[CopiedMailbox]) -> Mail
     return plan_mailboxes(
         source,
         target,
-        profile=run.desk.profile,
+        profile=profile,
         source_namespace=source_space,
         target_namespace=target_space,
         kept={row.source_name: row.target_name for row in known},

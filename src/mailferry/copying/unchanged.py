@@ -47,7 +47,7 @@ async def changed_jobs(run: Run, pair: Pair, jobs: Sequence[MailboxJob]) -> list
         work = run.work(job.source_name)
         here = source.get(job.source_name)
         work.total = here.exists if here is not None else 0
-        work.octets = job.row.source_octets or 0
+        work.octets = job.row.source_octets
         left_out = skips.get(job.row.id, _NONE)
         known = sizes[job.row.id] + left_out.messages
         still = job.row.id not in restless and job.row.held_deletions == 0

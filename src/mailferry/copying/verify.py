@@ -17,6 +17,7 @@ from mailferry.copying.book import Register, open_book
 from mailferry.copying.desk import CopyDesk
 from mailferry.copying.digests import body_digests
 from mailferry.copying.learning import UNKNOWN_UID
+from mailferry.copying.preparing import plan_for
 from mailferry.copying.sides import Pair, at_target, open_pair
 from mailferry.copying.sources import ImapBodies
 from mailferry.model.mail import MessageFacts
@@ -90,6 +91,11 @@ async def verify_account(desk: CopyDesk, account_id: int, *, sample: float = 1.0
     found = Verification()
     pair = await open_pair(desk.endpoints)
     try:
+        known = {row.source_name for row in rows if not row.gone}
+        plan = await plan_for(desk.profile, pair, rows)
+        for mapped in plan.pairs:
+            if mapped.source.name not in known:
+                await _never_copied(pair, mapped.source.name, found)
         for row in rows:
             if not row.gone:
                 await _verify_mailbox(register, pair, row, found, sample)
@@ -97,6 +103,14 @@ async def verify_account(desk: CopyDesk, account_id: int, *, sample: float = 1.0
     finally:
         pair.close()
     return found
+
+
+async def _never_copied(pair: Pair, name: bytes, found: Verification) -> None:
+    """A mailbox that no pass has met yet: each of its messages waits for its copy."""
+    status = await pair.source.select(name, read_only=True)
+    here = await _listing(pair.source, status.exists)
+    found.messages += len(here)
+    found.differences.extend(Difference(name, uid, Fault.NOT_COPIED) for uid in here)
 
 
 async def _verify_mailbox(

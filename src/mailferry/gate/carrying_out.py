@@ -19,7 +19,7 @@ from mailferry.gate.tap_choice import NoTapYet, TapChoice
 from mailferry.gate.trial import Trial
 from mailferry.model.access import Protocol, Side
 from mailferry.model.account import Event, Phase, Trigger
-from mailferry.model.causes import Answer, Cause
+from mailferry.model.causes import CAUSES, Actor, Answer, Cause
 from mailferry.passwords.push import PasswordKeeper
 from mailferry.plan.routing import Decision
 from mailferry.store import accounts, cutovers, sessions
@@ -116,6 +116,7 @@ class Hands:
             given = trial.give_row()
             assert given is not None, "a session at the source has its row before it is dialled"
             live = given
+        await self._wake_failed(account)
         self._keeper.push_soon(account.id)
         trial.give(Side.SOURCE)
         return Admitted(
@@ -145,6 +146,7 @@ class Hands:
                 stay = Decision(Side.SOURCE, event=Event.SOURCE_ACCEPTED, follow=True)
                 return await self._from_source(trial, stay)
             return Declined(trust.answer, trust.cause, trust.text)
+        await self._wake_failed(account)
         judged = await self._judges.ask_target(place, trial.attempt)
         if judged.session is None:
             return Declined(Answer.TEMPORARY, judged.cause or Cause.TARGET_REFUSED, judged.text)
@@ -175,6 +177,12 @@ class Hands:
             residual=session.residual,
             tap=tap,
         )
+
+    async def _wake_failed(self, account: Account) -> None:
+        """Let a copy that failed for want of a good password go on: here is one."""
+        failed = account.phase in {Phase.BLOCKED, Phase.STALLED} and account.cause is not None
+        if failed and account.cause is not None and CAUSES[account.cause].actor is Actor.USER:
+            await self.database.run("wake", lambda conn: accounts.wake(conn, account.id))
 
     async def _recorded(self, trial: Trial) -> Account:
         """Record that the source accepted this password; the copy needs it sealed."""

@@ -205,7 +205,7 @@ class SessionBook:
             self._log.error("cannot ask for drains", why=str(error))
 
     async def _tell_deletions(self, rows: Mapping[int, Live]) -> None:
-        """Write what is new. A power cut may take it back: then a hold is lifted by an administrator."""
+        """Write what is new; what a power cut takes back is held until an administrator approves."""
         grown = {row: live.deleted for row, live in rows.items() if live.deleted > live.deletions_told}
         if not grown:
             return

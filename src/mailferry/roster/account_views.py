@@ -27,7 +27,7 @@ def summary(account: Account, *, now: float) -> dict[str, Any]:
         "started_at": moment(account.started_at),
         "finished_at": moment(account.finished_at),
         "messages": _messages(account),
-        "bytes": {"total": account.bytes_total, "copied": account.bytes_copied},
+        "bytes": _octets(account),
         "percent": percent(account),
         "eta_seconds": eta_seconds(account, now=now),
         "cause": None if account.cause is None else account.cause.value,
@@ -55,7 +55,7 @@ def whole(
         "finished_at": moment(account.finished_at),
         "window_ends_at": moment(domain.window_ends_at),
         "messages": _messages(account),
-        "bytes": {"total": account.bytes_total, "copied": account.bytes_copied},
+        "bytes": _octets(account),
         "percent": percent(account),
         "eta_seconds": eta_seconds(account, now=now),
         "completeness": account.completeness,
@@ -91,12 +91,17 @@ def history_row(row: HistoryRow) -> dict[str, Any]:
 
 
 def percent(account: Account) -> float:
-    """Return how much of the copy is done, to one decimal; 100 only when the account is done."""
+    """Return how much of the copy is done, to one decimal; 100 only when the account is done.
+
+    Counted in bytes once they are known, in messages before.
+    """
     if account.state is State.DONE:
         return 100.0
     if account.total <= 0:
         return 0.0
     share = 100.0 * (account.total - account.remaining) / account.total
+    if account.bytes_total > 0 and account.remaining > 0:
+        share = 100.0 * account.bytes_copied / account.bytes_total
     return min(int(share * 10) / 10, 99.9)
 
 
@@ -114,6 +119,11 @@ def eta_seconds(account: Account, *, now: float) -> int | None:
         return None
     seconds = elapsed * left / done
     return round(seconds) if seconds < _LONGEST_ETA else None
+
+
+def _octets(account: Account) -> dict[str, int]:
+    """The total is known when each mailbox was listed; until then it is at least what is copied."""
+    return {"total": max(account.bytes_total, account.bytes_copied), "copied": account.bytes_copied}
 
 
 def _messages(account: Account) -> dict[str, int]:

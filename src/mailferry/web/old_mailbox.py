@@ -16,12 +16,12 @@ from sqlalchemy import Connection
 from twisted.internet import defer, task
 
 from mailferry.gate.admission import Admission, Admitted, ClientAddress, LoginAttempt, Rejected
-from mailferry.gate.judges import Judges
+from mailferry.gate.judges import AsksSource
 from mailferry.gate.place import Place, find_place
 from mailferry.model.access import Credentials, Protocol, Secret
 from mailferry.model.account import Event, Phase, Trigger
 from mailferry.model.causes import Answer, Cause
-from mailferry.net.carrier import ClosedReason
+from mailferry.net.carrier import Carrier, ClosedReason
 from mailferry.observe.log import Log, session_id, shown_address
 from mailferry.passwords.sealing import KeyRing
 from mailferry.plan.addresses import BadAddress, canonical_address
@@ -56,13 +56,13 @@ class Verdict:
 
 
 class OldMailbox:
-    """Judges what users type on the page. `admit` is the gate's."""
+    """Judges what users type on the page. `admit` is the gate's, `judges` the shield before the sources."""
 
     def __init__(
         self,
         *,
         admit: Callable[[LoginAttempt], defer.Deferred[Admission]],
-        judges: Judges,
+        judges: AsksSource,
         database: Database,
         keyring: KeyRing,
         reactor: Any,
@@ -74,6 +74,7 @@ class OldMailbox:
         self._keyring = keyring
         self._reactor = reactor
         self._log = log
+        self._ending: set[defer.Deferred[None]] = set()
 
     def sign_in(self, name: str, password: Secret, client: ClientAddress) -> defer.Deferred[Verdict]:
         """Judge a user's sign-in as the gate judges a login; a store that is down is a temporary answer."""
@@ -111,7 +112,7 @@ class OldMailbox:
         attempt = LoginAttempt(protocol, Credentials(name, password), client, session_id())
         admission = await self._admit(attempt)
         if isinstance(admission, Admitted):
-            _Unneeded(admission)
+            self._end(admission.carrier, admission.session.ended)
             return Verdict(None, address)
         return Verdict(admission.answer, address, _reason(admission))
 
@@ -161,7 +162,7 @@ class OldMailbox:
             answer = Answer.REFUSED if refused else Answer.TEMPORARY
             text = client_sentence(cause, place.domain.language) if refused else ""
             return Verdict(answer, place.address, _unless_plain(text))
-        judged.session.carrier.close()
+        self._end(judged.session.carrier)
         await self._database.run("late start", lambda conn: self._begun(conn, place, login, password))
         return Verdict(None, place.address)
 
@@ -178,6 +179,23 @@ class OldMailbox:
         )
         keep_for_copy(conn, self._keyring, account, place.domain, password)
         audit.write(conn, who=who, what="account.start", subject=account.address)
+
+    def _end(self, carrier: Carrier, then: Callable[[], None] = lambda: None) -> None:
+        """Close a session whose work is done, and call `then`: its row goes when the server cannot be reached by it."""
+        ended: defer.Deferred[None] = defer.Deferred()
+        self._ending.add(ended)
+
+        def closed() -> None:
+            then()
+            self._ending.discard(ended)
+            ended.callback(None)
+
+        _Unneeded(carrier, closed)
+
+    async def settled(self) -> None:
+        """Wait until all sessions that proved a password are closed."""
+        while self._ending:
+            await defer.DeferredList(list(self._ending))
 
     async def _place(self, address: str) -> Place | None:
         return await self._database.read("user page", lambda conn: find_place(conn, address))
@@ -224,12 +242,12 @@ def _unless_plain(text: str) -> str:
 
 
 class _Unneeded:
-    """Closes the session that proved a password, and ends its row when that is done."""
+    """Closes a session that proved a password, and tells when that is done."""
 
-    def __init__(self, admission: Admitted) -> None:
-        self._admission = admission
-        admission.carrier.close()
-        admission.carrier.attach(self)
+    def __init__(self, carrier: Carrier, on_closed: Callable[[], None]) -> None:
+        self._on_closed = on_closed
+        carrier.close()
+        carrier.attach(self)
 
     def received(self, data: bytes) -> None:
         """Nothing is heard any more."""
@@ -238,5 +256,5 @@ class _Unneeded:
         """Nothing is sent any more."""
 
     def closed(self, reason: ClosedReason) -> None:  # noqa: ARG002 - whatever the reason
-        """Take the row away."""
-        self._admission.session.ended()
+        """Tell that both ways are closed."""
+        self._on_closed()

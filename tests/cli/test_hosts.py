@@ -1,0 +1,158 @@
+"""`check`, `domain test` and `account verify` against mail hosts that really answer."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mailferry.lab.rehearsal_hosts import RehearsalUser
+from mailferry.lab.running_lab import LabPlan, RunningLab
+from tests.cli.place import Place
+from tests.cli.program import Program
+
+USER = "wang@old.example"
+PASSWORD = "canary-71c0 old"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+    with RunningLab(
+        LabPlan(str(tmp_path_factory.mktemp("lab")), [RehearsalUser(USER, PASSWORD, 30)])
+    ) as hosts:
+        yield hosts
+
+
+@pytest.fixture
+def place(tmp_path: Path, program: Program, lab: RunningLab, stores: Path) -> Place:
+    """A configuration whose target is the lab's new host, and a domain on its old one."""
+    made = Place(tmp_path, program)
+    shutil.copy(stores / "empty.db", made.database)
+    (tmp_path / "master").write_text(lab.master[1])
+    made.tables["target"] = {
+        "imap": f"imap://127.0.0.1:{lab.new.ports['imap']}?tls=none",
+        "pop3": f"pop3://127.0.0.1:{lab.new.ports['pop3']}?tls=none",
+        "login": "dovecot-master",
+        "master_user": lab.master[0],
+        "master_password": {"file": str(tmp_path / "master")},
+    }
+    made.write()
+    old = lab.old.ports
+    made.well(
+        "domain", "add", "old.example",
+        "--source", f"imaps://localhost:{old['imaps']}?ca={lab.tls}/authority.pem",
+        "--source-pop3", f"pop3s://localhost:{old['pop3s']}?ca={lab.tls}/authority.pem",
+    )  # fmt: skip
+    return made
+
+
+def signs(place: Place, *words: str, status: int, **more: str) -> dict[str, list[str]]:
+    """Run a command with --json and return its lines: sign -> what was looked at."""
+    said = place.run(*words, "--json", **more)
+    assert said.status == status, str(said)
+    assert PASSWORD not in str(said)
+    found: dict[str, list[str]] = {"ok": [], "note": [], "fault": []}
+    for line in said.json:
+        assert set(line) == {"sign", "what", "found", "fix"}
+        told = line["fix"] or "." in line["what"]  # a key of the configuration says it itself
+        assert line["sign"] == "ok" or told, "what is not well comes with what to do"
+        found[line["sign"]].append(line["what"])
+    return found
+
+
+def test_a_check_of_everything_is_well(place: Place, lab: RunningLab) -> None:
+    found = signs(place, "check", "--account", USER, status=0)
+    assert found["fault"] == []
+    assert {
+        "configuration",
+        "database",
+        "target.imap",
+        "target.pop3",
+        "target.login",
+        "passwords.backend",
+    } <= set(found["ok"])
+    assert found["note"] == ["certificate"]
+    told = place.run("check", "--account", USER)
+    assert "works; the target offers" in told.out
+    assert lab.master[1] not in told.out
+
+
+def test_a_check_names_each_fault_with_its_fix(place: Place, lab: RunningLab) -> None:
+    (place.folder / "master").write_text("not the master's")
+    assert signs(place, "check", "--account", USER, status=1)["fault"] == ["target.login"]
+    place.tables["target"] |= {
+        "imap": "imap://127.0.0.1:1?tls=none",
+        "pop3": f"pop3s://localhost:{lab.new.ports['pop3s']}",
+    }
+    place.listeners.clear()
+    place.users.unlink()
+    place.write()
+    found = signs(place, "check", status=1)
+    assert set(found["fault"]) == {
+        "passwords.passwd-file.path",
+        "listen",
+        "target.imap",
+        "target.pop3",
+        "passwords.backend",
+    }
+    shutil.rmtree(place.state)
+    found = signs(place, "check", status=1)
+    assert "service.state_dir" in found["fault"]
+    assert not place.state.exists()
+
+
+def test_a_check_before_the_first_start_says_what_will_be_made(place: Place) -> None:
+    place.database.unlink()
+    found = signs(place, "check", status=0)
+    assert "database" in found["note"]
+
+
+def test_a_domain_test_logs_in_looks_around_and_tries_a_made_up_password(
+    place: Place, lab: RunningLab
+) -> None:
+    words = ("domain", "test", "old.example")
+    before = lab.old.logins(USER)
+    found = signs(place, *words, status=0)
+    assert found == {"ok": ["source imap", "source pop3"], "note": ["login"], "fault": []}
+    assert lab.old.logins(USER) == before
+    found = signs(place, *words, "--account", USER, status=0, stdin=f"{PASSWORD}\n")
+    assert found["note"] == found["fault"] == []
+    assert {"source imap login", "source pop3 login", "source imap password check", "completeness"} <= set(
+        found["ok"]
+    )
+    assert lab.old.logins(USER) == before + 2, "the made-up password must not have been accepted"
+    told = place.run(*words, "--account", USER, stdin=f"{PASSWORD}\n")
+    assert "30 messages" in told.out
+    assert place.well("account", "list", "--json").json == []
+
+
+@pytest.mark.hazard("T5")
+def test_a_domain_test_names_what_is_wrong(place: Place, lab: RunningLab) -> None:
+    words = ("domain", "test", "old.example", "--account", USER)
+    assert signs(place, *words, status=1, stdin="wrong\n")["fault"] == [
+        "source imap login",
+        "source pop3 login",
+    ]
+    place.well("domain", "set", "old.example", "--source", f"imaps://localhost:{lab.old.ports['imaps']}")
+    said = place.run(*words, stdin=f"{PASSWORD}\n")
+    assert said.status == 1
+    assert "fault source imap login: tls_error: " in said.out
+    assert said.fault == "the old host cannot be moved from as things stand"
+    place.well("domain", "set", "old.example", "--source", "imaps://127.0.0.1:1")
+    assert "fault source imap login: server_down: " in place.run(*words, stdin=f"{PASSWORD}\n").out
+
+
+def test_both_sides_of_an_account_are_compared(place: Place, lab: RunningLab) -> None:
+    place.well("account", "import", "-", stdin=f"target,password\n{USER},{PASSWORD}\n")
+    said = place.run("account", "verify", USER, "--json")
+    assert said.status == 1
+    assert said.fault == "the two sides differ"
+    assert said.json["messages"] == 30
+    assert said.json["equal"] is False
+    assert len(said.json["differences"]) == 30
+    told = place.run("account", "verify", USER, "--sample", "10%")
+    assert told.status == 1
+    assert "30 messages at the source" in told.out.splitlines()[-1]
+    assert PASSWORD not in str(said) + str(told)
