@@ -15,6 +15,7 @@ import pytest
 
 SCRIPT = """
 import os, signal, sys, time
+import mailferry.app.parent
 from mailferry.app.children import Job
 from mailferry.app.parent import Parent
 
@@ -34,8 +35,15 @@ def work(name):
             time.sleep(0.05)
     return run
 
+def after_death(pid):
+    tell("void", pid)
+    if os.path.exists(sys.argv[1]):
+        os.unlink(sys.argv[1])
+        sys.exit(1)
+
+mailferry.app.parent.VOID_AGAIN_SECONDS = 0.2
 jobs = [Job("proxy", 0, work("proxy")), Job("copier", 0, work("copier"))]
-parent = Parent(jobs, log=Log(), after_death=lambda pid: tell("void", pid), on_ready=lambda: tell("ready"))
+parent = Parent(jobs, log=Log(), after_death=after_death, on_ready=lambda: tell("ready"))
 code = parent.run()
 assert "twisted.internet.reactor" not in sys.modules
 sys.exit(code)
@@ -63,7 +71,7 @@ class Lines:
                 self.seen += [line.decode() for line in lines]
             for number, line in enumerate(self.seen):
                 if line.startswith(beginning):
-                    del self.seen[: number + 1]
+                    del self.seen[number]
                     return line
         raise AssertionError(f"no line {beginning!r}; seen: {self.seen}")
 
@@ -72,7 +80,7 @@ class Lines:
 def parent(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Lines]]:
     script = tmp_path / "parent.py"
     script.write_text(SCRIPT)
-    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "fails")], stdout=subprocess.PIPE)
     yield process, Lines(process)
     if process.poll() is None:
         process.kill()
@@ -114,6 +122,21 @@ def test_a_killed_worker_is_voided_and_replaced_and_the_others_stay(
     assert process.wait(10) == 0
     assert not alive(second)
     assert not alive(copier)
+
+
+@pytest.mark.hazard("D19")
+def test_what_could_not_be_voided_is_voided_later(
+    parent: tuple[subprocess.Popen[bytes], Lines], tmp_path: Path
+) -> None:
+    process, lines = parent
+    proxy = int(lines.until("worker proxy").split()[2])
+    lines.until("ready")
+    (tmp_path / "fails").write_text("once")
+    os.kill(proxy, signal.SIGKILL)
+    assert lines.until("void") == f"void {proxy}"
+    assert lines.until("void") == f"void {proxy}"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
 
 
 def test_workers_end_when_the_parent_is_killed(parent: tuple[subprocess.Popen[bytes], Lines]) -> None:

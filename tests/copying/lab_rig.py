@@ -94,7 +94,9 @@ async def lab(
         {name: port for name, port in ports.items() if name in protocols},
         {"imap": target.imap_port, "pop3": target.pop3_port},
     )
-    desk = CopyDesk(store, reactor, ends, PROFILE, CopyLimits(settle_patience=0.0, deletions_patience=0.0, **limits))
+    desk = CopyDesk(
+        store, reactor, ends, PROFILE, CopyLimits(settle_patience=0.0, deletions_patience=0.0, **limits)
+    )
     rig = LabRig(source, target, store, make_account(store), desk)
     try:
         yield rig

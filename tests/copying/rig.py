@@ -109,5 +109,7 @@ def make_rig(source: Any, target: Any, store: Database, **limits: Any) -> Rig:
 
     account_id = make_account(store)
     ends = endpoints(reactor, source.ports, target.ports)
-    desk = CopyDesk(store, reactor, ends, PROFILE, CopyLimits(settle_patience=0.2, deletions_patience=0.0, **limits))
+    desk = CopyDesk(
+        store, reactor, ends, PROFILE, CopyLimits(settle_patience=0.2, deletions_patience=0.0, **limits)
+    )
     return Rig(source, target, store, account_id, desk)

@@ -75,6 +75,18 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path, lite: Database) -> Itera
     target.stop()
 
 
+def sizes(host: Any) -> list[int]:
+    """RFC822.SIZE of all messages, as the host announces it."""
+    found: list[int] = []
+    with imaplib.IMAP4("127.0.0.1", host.ports["imap"]) as session:
+        session.login(OLD, PASSWORD)
+        for name in ["INBOX", *MAILBOXES]:
+            session.select(f'"{name}"', readonly=True)
+            for line in session.fetch("1:*", "RFC822.SIZE")[1] if name != "empty" else []:
+                found.append(int(line.rstrip(b")").split()[-1]))
+    return found
+
+
 @pytest.mark.hazard("D2")
 @pytest.mark.hazard("D9")
 @pytest.mark.hazard("D27")
@@ -95,6 +107,9 @@ async def test_bytes_flags_keywords_dates_names_and_subscriptions_arrive(rig: Ri
     third = await rig.run()
     assert third.mailboxes_unchanged == third.mailboxes == len(MAILBOXES) + 1
     assert third.clean
+    octets = sum(await peers.in_thread(sizes, rig.source))
+    assert (first.total_octets, second.total_octets, third.total_octets) == (octets, octets, octets)
+    assert (third.remaining_octets, third.skipped_octets) == (0, 0)
 
 
 @pytest.mark.hazard("D13")

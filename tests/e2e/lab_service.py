@@ -14,6 +14,8 @@ from tests.kit.service import Service, free_port
 
 USER = "li@old.test"
 DOMAIN = "old.test"
+ANSWER_SECONDS = 70.0
+"""Longer than a login may take that waits for a source which says nothing."""
 
 
 @dataclass
@@ -23,12 +25,14 @@ class LabService:
     folder: Path
     password: str = "an old Pa55word"
     messages: int = 5
+    users: tuple[str, ...] = (USER,)
     plain_imap: int = field(default_factory=free_port)
     plain_pop3: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.lab = RunningLab(LabPlan(str(self.folder), [RehearsalUser(USER, self.password, self.messages)]))
+        users = [RehearsalUser(address, self.password, self.messages) for address in self.users]
+        self.lab = RunningLab(LabPlan(str(self.folder), users))
         new = self.lab.new.ports
         self.service = Service(
             self.folder / "service",
@@ -55,17 +59,25 @@ class LabService:
 
     def imap(self, password: str | None = None, user: str = USER) -> imaplib.IMAP4:
         """Log in by IMAP with STARTTLS; raises imaplib.IMAP4.error with the server's words."""
-        client = imaplib.IMAP4("127.0.0.1", self.service.imap_port, timeout=30)
-        client.starttls(self.trust())
-        client.login(user, password or self.password)
+        client = imaplib.IMAP4("127.0.0.1", self.service.imap_port, timeout=ANSWER_SECONDS)
+        try:
+            client.starttls(self.trust())
+            client.login(user, password or self.password)
+        except BaseException:
+            client.shutdown()
+            raise
         return client
 
     def pop3(self, password: str | None = None, user: str = USER) -> poplib.POP3:
         """Log in by POP3 with STLS; raises poplib.error_proto with the server's words."""
-        client = poplib.POP3("127.0.0.1", self.service.pop3_port, timeout=30)
-        client.stls(self.trust())
-        client.user(user)
-        client.pass_(password or self.password)
+        client = poplib.POP3("127.0.0.1", self.service.pop3_port, timeout=ANSWER_SECONDS)
+        try:
+            client.stls(self.trust())
+            client.user(user)
+            client.pass_(password or self.password)
+        except BaseException:
+            client.close()
+            raise
         return client
 
     def trust(self) -> ssl.SSLContext:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from mailferry.observe import metrics
-from mailferry.observe.metrics_dir import VARIABLE, share_metrics_in
+from mailferry.observe.metrics_dir import RESERVED_OCTETS, VARIABLE, share_metrics_in
 
 ROOT = Path(__file__).parents[2]
 
@@ -166,3 +167,42 @@ def test_naming_the_shared_folder_too_late_tells_the_caller_to_begin_anew(
     monkeypatch.setenv(VARIABLE, "")
     assert not share_metrics_in(tmp_path / "metrics")
     assert share_metrics_in(tmp_path / "metrics")
+
+
+ROOMY = """
+import os, sys
+from pathlib import Path
+from mailferry.observe.metrics_dir import reserve_for_this_process, share_metrics_in
+assert share_metrics_in(Path(sys.argv[1]))
+from mailferry.observe import metrics
+pid = os.fork()
+if pid == 0:
+    reserve_for_this_process(os.getppid())
+    metrics.COPIED_MESSAGES.add(5)
+    os._exit(0)
+os.waitpid(pid, 0)
+held = {p.name: (p.stat().st_size, p.stat().st_blocks * 512) for p in Path(sys.argv[1]).glob(f"*_{pid}.db")}
+metrics.forget_process(pid)
+left = {p.name: p.stat().st_size for p in Path(sys.argv[1]).glob(f"*_{pid}.db")}
+print(repr((pid, held, left, "mailferry_copied_messages_total 5.0" in metrics.render().decode())))
+"""
+
+
+@pytest.mark.hazard("D19")
+def test_a_process_writes_its_numbers_only_where_the_disk_has_room_for_them(tmp_path: Path) -> None:
+    """A hole in a mapped file on a full disk would end the process by SIGBUS, with all its sessions."""
+    done = subprocess.run(
+        [sys.executable, "-c", ROOMY, str(tmp_path / "metrics")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    pid, held, left, counted = ast.literal_eval(done.stdout)
+    assert {name.removesuffix(f"_{pid}.db") for name in held} == {
+        "counter",
+        "histogram",
+        "gauge_livemostrecent",
+    }
+    for size, allocated in held.values():
+        assert size == RESERVED_OCTETS
+        assert allocated >= RESERVED_OCTETS
+    assert sum(left.values()) < 32 * 1024, "a dead process gives the room back"
+    assert counted

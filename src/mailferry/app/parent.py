@@ -18,6 +18,9 @@ from typing import Protocol
 from mailferry.app.children import Child, Job, Restart, RestartHistory, fork_child, hangs, hear
 from mailferry.app.service_notify import notify, watchdog_interval
 
+VOID_AGAIN_SECONDS = 10.0
+"""How long after a failure what a dead worker left in the store is voided again."""
+
 KILL_MARGIN_SECONDS = 5.0
 """Workers that have not ended so long after their drain's end are killed."""
 
@@ -38,7 +41,7 @@ class Parent:
     """Runs `jobs` until a signal ends it.
 
     `after_death` is called in a child of its own with the process id of a dead worker, to void what
-    that one left in the store; `on_ready` once, when every worker serves.
+    that one left in the store, and again while that child fails; `on_ready` once, when every worker serves.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Parent:
         self._drain_seconds = drain_seconds
         self._children: dict[int, Child] = {}
         self._restarts: list[Restart] = []
+        self._not_voided: dict[int, float] = {}
         self._history = RestartHistory()
         self._selector = selectors.DefaultSelector()
         self._stopping_since: float | None = None
@@ -114,6 +118,8 @@ class Parent:
                 self._log.error("worker hangs and is ended", worker=child.job.role, pid=child.pid)
                 os.kill(child.pid, signal.SIGKILL)
                 child.heard = now
+        for dead in [pid for pid, due in self._not_voided.items() if due <= now]:
+            self._void(dead)
         for waiting in [w for w in self._restarts if w.due <= now]:
             self._restarts.remove(waiting)
             self._start(waiting.job)
@@ -153,9 +159,14 @@ class Parent:
         def void(_pipe: int) -> None:
             self._after_death(dead)
 
+        self._not_voided.pop(dead, None)
+        if dead in self._children:
+            return  # its number is a living worker's again; the next start voids the rest
         helper = fork_child(Job("void", 0, void))
         os.close(helper.pipe)
-        os.waitpid(helper.pid, 0)
+        _, status = os.waitpid(helper.pid, 0)
+        if status != 0:
+            self._not_voided[dead] = time.monotonic() + VOID_AGAIN_SECONDS
 
     def _tell_readiness(self, now: float) -> None:
         if not self._was_ready and all(c.ready for c in self._children.values()) and not self._restarts:

@@ -54,7 +54,11 @@ def serve(settings: Settings, config_file: str, role: RoleName = RoleName.ALL) -
 
     def after_death(pid: int) -> None:
         forget_process(pid)
-        void_worker(settings, pid)
+        try:
+            void_worker(settings, pid)
+        except StoreUnavailable as error:
+            log.error("what a dead worker left is not voided yet", dead=pid, why=str(error))
+            sys.exit(1)
 
     def ready() -> None:
         log.info("serving", listeners=[listener.shown for listener in listeners])

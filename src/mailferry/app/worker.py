@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from mailferry.config.settings import Settings
 from mailferry.observe.log import Log, configure_log, get_log
+from mailferry.observe.metrics_dir import reserve_for_this_process
 
 HEARTBEAT_SECONDS = 1.0
 
@@ -81,6 +82,11 @@ def run_worker(
     refuse_core_dumps()
     configure_log(settings.log.format, settings.log.level, role=role_name, address_key=address_key(settings))
     log = get_log(role_name)
+    try:
+        reserve_for_this_process(os.getppid())
+    except OSError as error:
+        log.error("cannot start", why=f"{error.filename}: {error.strerror}")
+        sys.exit(1)
     reactor = install_reactor(asyncio=asyncio)
     ending = _Ending(reactor, settings.service.drain_seconds, log)
     context = WorkerContext(settings, reactor, log, number, ending.leave)

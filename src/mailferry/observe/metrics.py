@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 from mailferry.model.access import Protocol, Side
 from mailferry.model.account import State
-from mailferry.observe.metrics_dir import VARIABLE
+from mailferry.observe.metrics_dir import VARIABLE, give_back_room_of
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 OTHER: Final = "other"
@@ -265,4 +265,5 @@ def render(extra_collectors: Iterable[Collector] = ()) -> bytes:
 def forget_process(pid: int) -> None:
     """Take the levels of a dead process away; what it counted stays. The parent calls it."""
     if os.environ.get(VARIABLE):
+        give_back_room_of(pid)
         mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library has no types there
