@@ -28,10 +28,10 @@ demo: $(READY)  ## the story of one move on embedded hosts; ARGS=--once ends aft
 	$(BIN)/mailferry demo $(ARGS)
 
 test: peers  ## every test not marked slow; REQUIRE_PEERS=1 fails where a real server is missing
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-slow: peers  ## the slow tests: all kills, all segmentations, long fuzzing
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow $(ARGS)
 
 peers: $(READY)  ## unpack the real servers and clients that this machine lacks into .cache/peers
 	@$(BIN)/python -m tests.kit.debian

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import socketserver
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -142,6 +145,39 @@ def test_a_domain_test_names_what_is_wrong(place: Place, lab: RunningLab) -> Non
     assert said.fault == "the old host cannot be moved from as things stand"
     place.well("domain", "set", "old.example", "--source", "imaps://127.0.0.1:1")
     assert "fault source imap login: server_down: " in place.run(*words, stdin=f"{PASSWORD}\n").out
+
+
+class AnythingGoes(socketserver.StreamRequestHandler):
+    """An IMAP server that lets everybody in: a static password, a catch-all, a test account."""
+
+    REPLIES: ClassVar[dict[bytes, bytes]] = {
+        b"CAPABILITY": b"* CAPABILITY IMAP4rev1\r\n",
+        b"LIST": b'* LIST () "/" INBOX\r\n',
+        b"STATUS": b"* STATUS INBOX (MESSAGES 0)\r\n",
+        b"EXAMINE": b"* 0 EXISTS\r\n* OK [UIDVALIDITY 1] .\r\n* OK [UIDNEXT 1] .\r\n",
+    }
+
+    def handle(self) -> None:
+        self.wfile.write(b"* OK come in\r\n")
+        for line in self.rfile:
+            tag, command, *_ = line.split()
+            self.wfile.write(self.REPLIES.get(command.upper(), b"") + tag + b" OK as you say\r\n")
+
+
+@pytest.mark.hazard("T21")
+def test_a_source_that_accepts_any_password_is_a_fault(place: Place) -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), AnythingGoes) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.05,))
+        serving.start()
+        source = f"imap://127.0.0.1:{server.server_address[1]}?tls=none"
+        place.well("domain", "add", "open.example", "--source", source)
+        words = ("domain", "test", "open.example", "--account", "li@open.example")
+        found = signs(place, *words, status=1, stdin=f"{PASSWORD}\n")
+        told = place.run(*words, stdin=f"{PASSWORD}\n").out
+        server.shutdown()
+        serving.join()
+    assert found["fault"] == ["source imap password check"]
+    assert "a made-up password is accepted" in told
 
 
 def test_both_sides_of_an_account_are_compared(place: Place, lab: RunningLab) -> None:

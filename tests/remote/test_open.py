@@ -304,6 +304,7 @@ async def test_cancelling_leaves_no_connection() -> None:
     await rec.stop()
 
 
+@pytest.mark.hazard("T34")
 async def test_the_client_address_goes_only_where_it_was_given() -> None:
     profile = Profile(profile_id="p", names={}, send_id=SendId.BOTH)
     for address in ("203.0.113.9", None):

@@ -267,6 +267,7 @@ async def test_mailboxes_status_flags_and_moves(dovecot: Dovecot) -> None:
     await client.logout()
 
 
+@pytest.mark.hazard("D7")
 async def test_a_vanished_message_is_missing_and_the_others_come(dovecot: Dovecot) -> None:
     client = await imap_session(dovecot)
     await put(client, b"INBOX", [message(n) for n in range(3)])

@@ -165,7 +165,7 @@ async def test_signing_out_and_time_end_a_sign_in(user_site: MakeUserSite, wall:
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
 
 
-@pytest.mark.hazard("T3")
+@pytest.mark.hazard("T29")
 async def test_guesses_at_one_address_are_few(user_site: MakeUserSite) -> None:
     move, site = await user_site()
     user = User(site)
@@ -301,7 +301,7 @@ async def test_a_source_that_cannot_be_asked_is_no_wrong_old_password(user_site:
     assert move.phase() is Phase.LOCAL
 
 
-@pytest.mark.hazard("T3")
+@pytest.mark.hazard("T29")
 async def test_a_signed_in_user_cannot_guess_other_peoples_old_passwords(user_site: MakeUserSite) -> None:
     old = {"zhang@old.test": LabAccount(password=OLD)}
     _, site = await user_site(source_accounts=old, **TARGET_ONLY)

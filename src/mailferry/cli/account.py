@@ -174,7 +174,7 @@ def _ring(context: typer.Context) -> Any:
 @commands.command(name="import")
 def import_file(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="CSV; - reads standard input.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV; - reads standard input.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -210,7 +210,7 @@ def _read(file: Path) -> bytes:
 @commands.command()
 def export(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="CSV; - writes standard output.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV; - writes standard output.")],
     domain: Annotated[str | None, typer.Option(help="Only this domain.")] = None,
 ) -> None:
     """Write accounts to a CSV file, without passwords; an existing file is not overwritten."""

@@ -172,7 +172,9 @@ def set_rules(
 
 
 @commands.command()
-def apply(context: typer.Context, file: Annotated[Path, typer.Argument(help="domains.toml")]) -> None:
+def apply(
+    context: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE", help="domains.toml")]
+) -> None:
     """Bring all domains of a file into the store; running it again changes nothing."""
     entries = load_domains(file)
     for entry in entries:

@@ -19,7 +19,7 @@ def serve(
     context: typer.Context,
     role: Annotated[
         Literal["proxy", "copier", "web", "all"],
-        typer.Option(help="One role, or all, each a process of its own."),
+        typer.Option(metavar="ROLE", help="proxy, copier, web, or all (each a process of its own)."),
     ] = "all",
 ) -> None:
     """Run the service until it is stopped."""

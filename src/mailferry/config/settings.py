@@ -115,6 +115,13 @@ class ListenSettings(Section):
             raise ValueError("socketmap is not served yet")
         return service
 
+    @field_validator("proxy_protocol_from")
+    @classmethod
+    def _not_read_yet(cls, networks: tuple[Network, ...]) -> tuple[Network, ...]:
+        if networks:
+            raise ValueError("the PROXY header is not read yet; leave the key out")
+        return networks
+
     @property
     def mode(self) -> TlsMode:
         """The TLS mode, STARTTLS on doors and none elsewhere unless the file says more."""
