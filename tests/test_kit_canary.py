@@ -27,6 +27,7 @@ SECRET = canary()
         ("json", json.dumps({"password": SECRET})),
         ("repr", repr(SECRET.encode())),
     ],
+    ids=["raw", "url", "url in small letters", "hex", "json", "repr"],
 )
 def test_each_encoding_is_found(name: str, leak: str) -> None:
     assert name in {sighting.encoding for sighting in search(f"before {leak} behind".encode(), [SECRET])}

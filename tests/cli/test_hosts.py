@@ -180,6 +180,7 @@ def test_a_source_that_accepts_any_password_is_a_fault(place: Place) -> None:
     assert "a made-up password is accepted" in told
 
 
+@pytest.mark.hazard("D25")
 def test_both_sides_of_an_account_are_compared(place: Place, lab: RunningLab) -> None:
     place.well("account", "import", "-", stdin=f"target,password\n{USER},{PASSWORD}\n")
     said = place.run("account", "verify", USER, "--json")

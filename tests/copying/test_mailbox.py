@@ -40,7 +40,7 @@ async def test_everything_of_twelve_mailboxes_arrives_and_a_second_pass_copies_n
         {"list_status_lie", "no_special_use", "aliyun_no_namespace"},
         {"namespace_lie", "no_move", "no_idle", "no_id"},
     ],
-    ids=" ".join,
+    ids=lambda quirks: " ".join(sorted(quirks)),
 )
 async def test_the_targets_lack_of_extensions_costs_nothing_but_time(
     lite: Database, quirks: set[str]
@@ -64,7 +64,7 @@ async def test_the_targets_lack_of_extensions_costs_nothing_but_time(
         {"qq_desc_range", "qq_long_cmd", "qq_search"},
         {"aliyun_no_namespace", "no_special_use", "no_uidplus"},
     ],
-    ids=" ".join,
+    ids=lambda quirks: " ".join(sorted(quirks)),
 )
 async def test_the_sources_oddities_change_nothing(lite: Database, quirks: set[str]) -> None:
     async with lab(lite, messages=120, old=quirks) as rig:

@@ -21,6 +21,7 @@ PASSWORD = "päss 密码".encode()
         "{SHA512-CRYPT}" + sha512_crypt.using(rounds=1000).hash(PASSWORD),
         ldap_salted_sha512.hash(PASSWORD),
     ],
+    ids=["PLAIN", "ARGON2ID", "BLF-CRYPT", "SHA512-CRYPT", "SSHA512"],
 )
 def test_a_password_fits_its_hash_and_no_other_does(stored: str) -> None:
     assert verify(stored, PASSWORD)
