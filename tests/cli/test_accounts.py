@@ -42,7 +42,7 @@ def test_a_list_holds_each_account_with_its_state(filled: Place) -> None:
         (("--search", "%"), set()),
         (("--domain", "OLD.test."), set(Phase)),
     ],
-    ids=str,
+    ids=["failed", "done", "cause", "search", "percent sign", "domain"],
 )
 def test_a_list_is_narrowed(filled: Place, words: tuple[str, ...], phases: set[Phase]) -> None:
     found = filled.well("account", "list", *words, "--json").json
