@@ -169,13 +169,15 @@ def test_a_source_that_accepts_any_password_is_a_fault(place: Place) -> None:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), AnythingGoes) as server:
         serving = threading.Thread(target=server.serve_forever, args=(0.05,))
         serving.start()
-        source = f"imap://127.0.0.1:{server.server_address[1]}?tls=none"
-        place.well("domain", "add", "open.example", "--source", source)
-        words = ("domain", "test", "open.example", "--account", "li@open.example")
-        found = signs(place, *words, status=1, stdin=f"{PASSWORD}\n")
-        told = place.run(*words, stdin=f"{PASSWORD}\n").out
-        server.shutdown()
-        serving.join()
+        try:
+            source = f"imap://127.0.0.1:{server.server_address[1]}?tls=none"
+            place.well("domain", "add", "open.example", "--source", source)
+            words = ("domain", "test", "open.example", "--account", "li@open.example")
+            found = signs(place, *words, status=1, stdin=f"{PASSWORD}\n")
+            told = place.run(*words, stdin=f"{PASSWORD}\n").out
+        finally:
+            server.shutdown()
+            serving.join()
     assert found["fault"] == ["source imap password check"]
     assert "a made-up password is accepted" in told
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import imaplib
 import poplib
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,11 +52,15 @@ class LabService:
         port = self.lab.old.ports[f"{protocol}s"]
         return f"{protocol}s://{host}:{port}?ca={self.lab.tls}/authority.pem"
 
-    def add_domain(self, name: str = DOMAIN, **options: str) -> None:
-        """Add a domain; by default both protocols of the old host."""
-        given = options or {"source": self.source("imap"), "source_pop3": self.source("pop3")}
-        words = [word for key, value in given.items() for word in (f"--{key.replace('_', '-')}", value)]
-        self.service.run("domain", "add", name, *words)
+    def apply_domains(self, *domains: Mapping[str, str]) -> None:
+        """Add domains as code; without any our own one, with both protocols of the old host."""
+        own = {"name": DOMAIN, "source": self.source("imap"), "source_pop3": self.source("pop3")}
+        file = self.folder / "domains.toml"
+        lines = []
+        for domain in domains or (own,):
+            lines += ["[[domain]]", *(f'{key} = "{value}"' for key, value in domain.items())]
+        file.write_text("\n".join(lines) + "\n")
+        self.service.run("domain", "apply", str(file))
 
     def imap(self, password: str | None = None, user: str = USER) -> imaplib.IMAP4:
         """Log in by IMAP with STARTTLS; raises imaplib.IMAP4.error with the server's words."""

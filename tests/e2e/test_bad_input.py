@@ -131,7 +131,7 @@ class Stranger:
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabService]:
     opened = LabService(tmp_path_factory.mktemp("bad-input"))
     try:
-        opened.add_domain()
+        opened.apply_domains()
         opened.service.start()
         yield opened
     finally:

@@ -72,19 +72,21 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faults]:
         port = silent.getsockname()[1]
         old = house.lab.old.ports
         try:
-            house.add_domain()
-            house.add_domain("closed.test", source=CLOSED, source_pop3="pop3://127.0.0.1:1?tls=none")
-            house.add_domain(
-                "silent.test",
-                source=f"imap://127.0.0.1:{port}?tls=none",
-                source_pop3=f"pop3://127.0.0.1:{port}?tls=none",
+            house.apply_domains(
+                {"name": DOMAIN, "source": house.source("imap"), "source_pop3": house.source("pop3")},
+                {"name": "closed.test", "source": CLOSED, "source_pop3": "pop3://127.0.0.1:1?tls=none"},
+                {
+                    "name": "silent.test",
+                    "source": f"imap://127.0.0.1:{port}?tls=none",
+                    "source_pop3": f"pop3://127.0.0.1:{port}?tls=none",
+                },
+                {
+                    "name": "stranger.test",
+                    "source": f"imaps://localhost:{old['imaps']}",
+                    "source_pop3": f"pop3s://localhost:{old['pop3s']}",
+                },
+                {"name": "away.test", "source": house.source("imap"), "target": CLOSED},
             )
-            house.add_domain(
-                "stranger.test",
-                source=f"imaps://localhost:{old['imaps']}",
-                source_pop3=f"pop3s://localhost:{old['pop3s']}",
-            )
-            house.add_domain("away.test", source=house.source("imap"), target=CLOSED)
             house.service.start()
             made = Faults(house, [password], {})
             for protocol in ("imap", "pop3"):  # these wait for half a minute, and need not be waited for yet
@@ -219,7 +221,7 @@ def small_disk(tmp_path: Path) -> Iterator[LabService]:
 @pytest.mark.hazard("D19")
 def test_a_disk_that_fills_up_loses_no_session_and_nothing_that_was_known(small_disk: LabService) -> None:
     house, service = small_disk, small_disk.service
-    house.add_domain()
+    house.apply_domains()
     service.start()
     before = {role: service.workers(role) for role in ("proxy", "copier", "web")}
     house.imap().logout()
