@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import re
 import unicodedata
 from collections.abc import Callable
 
@@ -72,6 +73,18 @@ def model_pop3(name: bytes, password: bytes, offers: bytes) -> bytes:
 # ---- servers that answer as they should, and record
 
 
+def awaited(words: bytes) -> int:
+    """Return the octets of the literal that waits for a continuation behind `words`, 0 for none."""
+    while words:
+        line, _, words = words.partition(b"\r\n")
+        announced = re.search(rb"\{(\d+)(\+?)\}\Z", line)
+        if announced and announced[2]:
+            words = words[int(announced[1]) :]
+        elif announced:
+            return int(announced[1])
+    return 0
+
+
 def run_imap(credentials: Credentials, offers: bytes) -> bytes:
     backend = ImapBackend(
         credentials,
@@ -81,14 +94,15 @@ def run_imap(credentials: Credentials, offers: bytes) -> bytes:
     )
     said = record(backend, b"* OK [CAPABILITY IMAP4rev1 %s] hi\r\n" % offers)
     seen = b""
+    literal = 0  # octets of the next words that are a literal's, whatever they look like
     while said:
         seen += said
-        if seen.endswith(b"}\r\n"):
+        literal = awaited(said[literal:])
+        if literal:
             said = sent(backend.feed(b"+ go\r\n"))
         elif seen.endswith(b'LIST "" ""\r\n'):
             break
-        else:
-            said = sent(backend.feed(b"t1 OK [CAPABILITY IMAP4rev1] in\r\n"))
+        said = sent(backend.feed(b"t1 OK [CAPABILITY IMAP4rev1] in\r\n"))
     return seen
 
 
