@@ -98,11 +98,10 @@ def run_imap(credentials: Credentials, offers: bytes) -> bytes:
     while said:
         seen += said
         literal = awaited(said[literal:])
-        if literal:
-            said = sent(backend.feed(b"+ go\r\n"))
-        elif seen.endswith(b'LIST "" ""\r\n'):
+        if seen.endswith(b'LIST "" ""\r\n'):
             break
-        said = sent(backend.feed(b"t1 OK [CAPABILITY IMAP4rev1] in\r\n"))
+        answer = b"+ go\r\n" if literal else b"t1 OK [CAPABILITY IMAP4rev1] in\r\n"
+        said = sent(backend.feed(answer))
     return seen
 
 
