@@ -261,7 +261,6 @@ def test_any_pair_in_any_form_gives_a_backend_the_models_octets_or_nothing(
     check(name, password, form, imap_offers, pop3_offers)
 
 
-@pytest.mark.timeout(1200)
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @settings(max_examples=100_000, deadline=None)
