@@ -9,12 +9,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from mailferry.config.toml_text import toml_tables
+from mailferry.lab.free_ports import free_port
 from mailferry.model.account import Event, Phase
 from mailferry.model.causes import Cause
 from mailferry.store import accounts, domains, mailboxes, skipped
 from mailferry.store.accounts import Account
 from tests.cli.program import Program, Said
-from tests.kit.service import free_port
 
 DOMAIN = "old.test"
 NOWHERE = "imap://127.0.0.1:1?tls=none"
@@ -97,12 +98,7 @@ class Place:
 
     def write(self, text: str = "") -> None:
         """Write the configuration, with more text at its end."""
-        lines = []
-        for name, table in self.tables.items():
-            lines += [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
-        for listener in self.listeners:
-            lines += ["[[listen]]", *(f"{key} = {_toml(value)}" for key, value in listener.items())]
-        self.config.write_text("\n".join([*lines, text, ""]))
+        self.config.write_text(toml_tables({**self.tables, "listen": self.listeners}) + f"{text}\n")
 
     def rows(self, table: str) -> list[tuple[Any, ...]]:
         """Return what a table of the database holds."""
@@ -125,15 +121,3 @@ class Place:
         said = self.run(*words, **more)
         assert said.status == status, str(said)
         return said.fault
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return str(value)

@@ -15,6 +15,21 @@ from tests.cli.place import DOMAIN, Place, address
 from tests.cli.program import Program
 
 NOBODY = 65534
+HEAVY = {
+    "alembic",
+    "argon2",
+    "fastapi",
+    "jinja2",
+    "passlib",
+    "prometheus_client",
+    "psycopg",
+    "sqlalchemy.dialects.postgresql",
+    "structlog",
+    "twisted.internet.base",
+    "twisted.internet.reactor",
+    "uvicorn",
+}
+"""What a command that only reads the store does without."""
 COMMANDS = ("serve", "init", "check", "demo", "domain", "account", "watch", "admin", "db")
 
 
@@ -25,6 +40,15 @@ def test_the_installed_program_and_the_module_are_the_same(filled: Place) -> Non
         done = subprocess.run([*argv, *words], capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         assert f'"address": "{address(Phase.BLOCKED)}"' in done.stdout
+
+
+def test_a_command_loads_what_it_needs_and_nothing_heavier(filled: Place) -> None:
+    words = ("--config", str(filled.config), "account", "list")
+    argv = (sys.executable, "-X", "importtime", "-m", "mailferry", *words)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert {"mailferry.store.accounts", "sqlalchemy.dialects.sqlite"} <= loaded
+    assert not loaded & HEAVY
 
 
 def test_it_tells_its_version_and_its_commands(program: Program) -> None:

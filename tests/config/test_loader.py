@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mailferry.config.faults import BadConfiguration
-from mailferry.config.loader import load
+from mailferry.config.known_names import every_key
+from mailferry.config.loader import _lay_over, _overrides, _variable, load
 from mailferry.config.settings import Settings
 from tests.kit.canary import canary, search
 
@@ -147,7 +148,7 @@ def test_a_master_user_holds_no_separator(tmp_path: Path, name: str) -> None:
         ('backend = "sql"', "needs the table [passwords.sql]"),
         ('backend = "passwd-file"', "needs the table [passwords.passwd-file]"),
         ('backend = "ldap"', "comes later"),
-        ('backend = "command"', "comes later"),
+        ('backend = "command"', "needs the table [passwords.command]"),
         ('scheme = "MD5"', "should be"),
     ],
 )
@@ -181,9 +182,25 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     assert settings.target.master_password.reveal() == b"open sesame"
 
 
+def test_a_variable_wins_where_the_file_holds_the_same_table(tmp_path: Path) -> None:
+    text = (
+        f'{TARGET}[passwords]\nbackend = "passwd-file"\n[passwords.passwd-file]\npath = "/a"\ncreate = true\n'
+    )
+    settings = reading(tmp_path, text, {"MAILFERRY_PASSWORDS__PASSWD_FILE__PATH": "/b"})
+    assert settings.passwords.passwd_file.model_dump() == {"path": Path("/b"), "create": True}
+
+
+def test_each_key_outside_the_listeners_has_a_variable() -> None:
+    keys = {path for path in every_key(Settings) if path[0] != "listen"}
+    overrides, wrong = _overrides({_variable(path): "x" for path in keys})
+    assert not wrong
+    assert set(_lay_over({}, overrides, Settings)) == keys
+
+
 def test_a_fault_from_the_environment_names_the_variable(tmp_path: Path) -> None:
     environ = {
         "MAILFERRY_COPY__BATCH_MESSAGES": "0",
+        "MAILFERRY_SERVICE__ALLOW_NETWORKS": '["10.0.0.0/8", "here"]',
         "MAILFERRY_COPPY__X": "1",
         "MAILFERRY_COPY__BATCH_MESAGES": "1",
         "MAILFERRY_LISTEN__SERVICE": "imap",
@@ -192,6 +209,7 @@ def test_a_fault_from_the_environment_names_the_variable(tmp_path: Path) -> None
         reading(tmp_path, TARGET, environ)
     lines = str(caught.value)
     assert "environment variable MAILFERRY_COPY__BATCH_MESSAGES: copy.batch_messages" in lines
+    assert "environment variable MAILFERRY_SERVICE__ALLOW_NETWORKS: service.allow_networks[2]" in lines
     assert "MAILFERRY_COPPY__X: unknown key" in lines
     assert "MAILFERRY_COPY__BATCH_MESAGES: unknown key; did you mean batch_messages?" in lines
     assert "MAILFERRY_LISTEN__SERVICE: [[listen]] tables stand in the file only" in lines

@@ -80,4 +80,4 @@ def test_the_bounds_of_numbers_are_the_real_ones(table: str) -> None:
         low = next((m.ge for m in field.metadata if hasattr(m, "ge")), None)
         high = next((m.le for m in field.metadata if hasattr(m, "le")), None)
         if low is not None and high is not None:
-            assert f"| `{key}` | {low} to {high} |" in text
+            assert f"| `{key}` | {low:.15g} to {high:.15g} |" in text

@@ -7,14 +7,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import update
+
 from mailferry.copying.desk import CopyDesk
 from mailferry.copying.results import CopyLimits
 from mailferry.lab.host import LabHost
 from mailferry.lab.mail_generator import MailGenerator
 from mailferry.lab.mailstore import Mailstore, differences
 from mailferry.lab.premises import LabAccount
-from mailferry.store import ledger, mailboxes, skipped, uidls
+from mailferry.store import ledger, mailboxes, maildrops, skipped, uidls
 from mailferry.store.database import Database
+from mailferry.store.schema import skipped as skipped_rows
 from tests.copying.rig import OLD, PASSWORD, PROFILE, Rig, endpoints, make_account, turn
 
 
@@ -62,6 +65,18 @@ class LabRig(Rig):
             "map",
             lambda conn: [(r.source_uidl, r.target_uidl) for r in uidls.load_map(conn, self.account_id)],
         )
+
+    def let_skips_be_due(self) -> None:
+        """Let a long time go by since messages were skipped."""
+
+        def work(conn: Any) -> None:
+            conn.execute(update(skipped_rows).values(at=skipped_rows.c.at - 30 * 86400))
+
+        self.store.run_now("later", work)
+
+    def let_logins_be_due(self) -> None:
+        """Let the pause go by that the source wants between two logins to its maildrop."""
+        self.store.run_now("later", lambda conn: maildrops.note(conn, self.account_id, next_login_at=None))
 
     def commands(self, host: LabHost, verb: str) -> list[str]:
         """Return all commands that begin with `verb` that this host was sent."""

@@ -9,7 +9,7 @@ import pytest
 
 from mailferry.model.access import Protocol, Side
 from mailferry.model.account import Event
-from mailferry.model.tap import UNKNOWN_MANY
+from mailferry.model.tap import ANY_MAILBOX, BELOW, UNKNOWN_MANY
 from mailferry.plan.differences import Held
 from mailferry.store import accounts, deletions, nodes, sessions
 from mailferry.store.database import Database
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.deadline(60), pytest.mark.hazard("D17")]
 POP3 = frozenset({"pop3"})
 
 
-def saw(rig: LabRig, number: int) -> None:
+def saw(rig: LabRig, number: int, mailbox: bytes = ANY_MAILBOX) -> None:
     """A session of the user saw so many deletions and has ended."""
 
     def work(conn: Any) -> None:
@@ -36,13 +36,13 @@ def saw(rig: LabRig, number: int) -> None:
             phase=account.phase,
             epoch=account.epoch,
         )
-        sessions.close_session(conn, session, deletions_seen=number)
+        sessions.close_session(conn, session, deletions_seen={mailbox: number})
 
     rig.store.run_now("saw", work)
 
 
 def left(rig: LabRig) -> int:
-    return rig.store.read_now("left", lambda conn: deletions.seen(conn, rig.account_id))
+    return sum(rig.store.read_now("left", lambda conn: deletions.seen(conn, rig.account_id)).values())
 
 
 def fill(rig: LabRig, count: int, *names: bytes) -> None:
@@ -87,7 +87,7 @@ async def test_one_deletion_more_than_was_seen_holds_an_empty_mailbox(
         assert (await rig.run(approved=True)).deleted == 12
 
 
-async def test_the_number_is_the_accounts_and_each_deletion_is_excused_once(lite: Database) -> None:
+async def test_what_nobody_named_serves_any_mailbox_and_each_deletion_is_excused_once(lite: Database) -> None:
     async with lab(lite, connections=1) as rig:
         fill(rig, 20, b"INBOX", b"A", b"B")
         await rig.run()
@@ -156,7 +156,7 @@ async def test_a_mailbox_that_a_session_deleted_or_renamed_does_not_wait(lite: D
         rig.old.rename(b"B", b"C")
         saw(rig, 2 * UNKNOWN_MANY)
         result = await rig.run()
-        assert (result.deleted, result.copied, result.held, left(rig)) == (6, 3, {}, 0)
+        assert (result.deleted, result.moved, result.copied, result.held, left(rig)) == (3, 3, 0, {}, 0)
         assert len(rig.new.mailbox(b"C").messages) == 3
         rig.old.delete(b"C")
         assert (await rig.run()).held == {b"C": (Held.EMPTY, 3)}
@@ -189,3 +189,27 @@ async def test_a_maildrop_that_changes_all_its_uidls_is_not_taken_for_deleted(li
         saw(rig, 20)
         result = await rig.run()
         assert (result.copied, result.deleted, result.already) == (0, 0, 20)
+
+
+async def test_what_was_deleted_in_one_mailbox_excuses_no_other(lite: Database) -> None:
+    async with lab(lite) as rig:
+        fill(rig, 12, b"INBOX", b"A")
+        await rig.run()
+        remove(rig, b"INBOX", range(1, 13))
+        remove(rig, b"A", range(1, 13))
+        saw(rig, 40, b"INBOX")
+        result = await rig.run()
+        assert (result.deleted, result.held) == (12, {b"A": (Held.EMPTY, 12)})
+        assert left(rig) == 0
+
+
+async def test_a_rename_excuses_what_lay_below_the_old_name(lite: Database) -> None:
+    async with lab(lite) as rig:
+        fill(rig, 3, b"A", b"A/B", b"AB")
+        await rig.run()
+        rig.old.rename(b"A", b"Z")
+        rig.old.delete(b"AB")
+        saw(rig, UNKNOWN_MANY, b"A")
+        saw(rig, UNKNOWN_MANY, b"A" + BELOW)
+        result = await rig.run()
+        assert result.held == {b"AB": (Held.EMPTY, 3)}

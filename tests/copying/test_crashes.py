@@ -25,6 +25,8 @@ pytestmark = [pytest.mark.peer("dovecot"), pytest.mark.hazard("D1"), pytest.mark
 ROOT = Path(__file__).parents[2]
 FIRST_COPY = ["intent-written", "literal-begun", "literal-sent", "batch-sent", "append-acknowledged"]
 FIRST_COPY += ["ledger-committed", "mailbox-created", "mailbox-finished"]
+LATER = ["flags-stored", "deleted-at-target", "intent-examined", "surplus-removed", "moved-at-target"]
+LATER += ["matched-again"]
 
 
 class Copies:
@@ -132,7 +134,7 @@ def test_the_table_names_every_place_in_the_code() -> None:
         if f'"{label}"' in path.read_text() and "crash_point(" in path.read_text()
     }
     assert here == set(COPY_LABELS)
-    assert set(FIRST_COPY) | {"flags-stored", "deleted-at-target", "intent-examined"} == set(COPY_LABELS)
+    assert set(FIRST_COPY) | set(LATER) == set(COPY_LABELS)
 
 
 @pytest.mark.parametrize("passage", [1, 3])
@@ -152,7 +154,7 @@ def test_killed_again_while_settling_it_still_ends_equal(copies: Copies) -> None
     assert copies.run(("append-acknowledged", 2))["code"] == crash.KILLED
     assert copies.run(("intent-examined", 1))["code"] == crash.KILLED
     told = copies.finish()
-    assert told["already"] == 10
+    assert told["already"] in {10, 20, 30}, "as many as were on their way"
     copies.same()
 
 

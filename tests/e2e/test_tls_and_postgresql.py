@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stage import OLD, USER, Stage
+from tests.e2e.programs import Programs
+from tests.e2e.stage import USER, Stage
 from tests.kit import peers
-from tests.kit.peer_curl import curl
-from tests.kit.peer_fetchmail import Fetchmail
 from tests.kit.tls_files import TlsFiles
 
-pytestmark = [pytest.mark.peer("dovecot"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.peer("dovecot", "postgresql", "fetchmail", "mbsync", "curl"),
+    pytest.mark.timeout(300),
+]
 
 
-@pytest.mark.peer("postgresql")
-@pytest.mark.peer("fetchmail")
 @pytest.mark.hazard("T4")
 def test_a_move_over_starttls_with_postgresql(tmp_path: Path) -> None:
     postgresql = peers.start("postgresql", tmp_path)
-    tls = TlsFiles(tmp_path / "tls")
-    stage = Stage(tmp_path, messages=150, tls=tls, database=postgresql.url("postgres"))
+    tls, database = TlsFiles(tmp_path / "tls"), postgresql.url("postgres")
+    stage = Stage(tmp_path, messages=150, tls=tls, database=database)
     try:
         stage.service.start()
         plain = imaplib.IMAP4("127.0.0.1", stage.service.imap_port)
@@ -30,19 +30,13 @@ def test_a_move_over_starttls_with_postgresql(tmp_path: Path) -> None:
         with pytest.raises(imaplib.IMAP4.error):
             plain.login(USER, "anything")
         plain.shutdown()
-        fetchmail = Fetchmail(
-            tmp_path / "f", host="localhost", port=stage.service.pop3_port, user=USER, password=OLD, ca=tls.ca
-        )
-        assert fetchmail.fetched_by(fetchmail.command().run_now(120))
-        known = stage.uidls()
-        seen = curl(
-            f"imap://127.0.0.1:{stage.service.imap_port}/", USER, OLD, ca=tls.ca, starttls=True
-        ).run_now()
-        assert seen.code == 0, seen.text
+        programs = Programs(stage, tmp_path)
+        programs.read(stage.source)
+        stage.widen()
         stage.wait_until_done()
         stage.assert_same_mail()
-        assert stage.uidls() == known
-        assert not fetchmail.fetched_by(fetchmail.command().run_now(120))
+        programs.forget_uids()
+        programs.read(stage.target)
     finally:
         stage.close()
         postgresql.stop()

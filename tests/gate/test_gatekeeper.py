@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mailferry.gate.admission import Admitted
 from mailferry.model.access import Protocol, Side
 from mailferry.model.account import Event, Phase, Trigger
 from mailferry.model.causes import Answer, Cause
@@ -108,8 +109,6 @@ async def test_a_wrong_password_is_never_set_at_the_target(begin: MakeMove) -> N
 
 
 async def test_a_login_waits_for_a_freeze_and_then_goes_to_the_target(begin: MakeMove) -> None:
-    from twisted.internet import reactor
-
     move = await begin()
     await move.logout(await move.admitted())
     account = move.account()
@@ -119,10 +118,12 @@ async def test_a_login_waits_for_a_freeze_and_then_goes_to_the_target(begin: Mak
     frozen = move.database.run_now(
         "freeze", lambda c: cutovers.freeze(c, account.id, account.epoch, db_now(c) + 20)
     )
-    reactor.callLater(
-        0.6, lambda: move.database.run_now("flip", lambda c: cutovers.flip(c, frozen.id, frozen.epoch))
-    )
-    admission = await move.admitted()
+    login = move.admit()
+    await move.time.advance(19)
+    assert not login.called
+    move.database.run_now("flip", lambda c: cutovers.flip(c, frozen.id, frozen.epoch))
+    admission = await move.done(login)
+    assert isinstance(admission, Admitted)
     assert admission.side is Side.TARGET
     assert move.phase() is Phase.SWITCHED
     await move.logout(admission)
@@ -133,7 +134,7 @@ async def test_an_expired_freeze_is_set_back_by_the_login_that_meets_it(begin: M
     await move.logout(await move.admitted())
     account = move.account()
     assert account is not None
-    move.database.run_now("freeze", lambda c: cutovers.freeze(c, account.id, account.epoch, db_now(c) + 0.3))
+    move.database.run_now("freeze", lambda c: cutovers.freeze(c, account.id, account.epoch, db_now(c) + 20))
     admission = await move.admitted()
     assert admission.side is Side.SOURCE
     assert move.phase() is Phase.PRECOPY
@@ -243,5 +244,5 @@ async def test_a_good_password_lets_a_copy_that_failed_for_want_of_one_go_on(beg
         ),
     )
     await move.logout(await move.admitted())
-    move.queue.begin()
+    await move.copy()
     await move.wait_for(Phase.SWITCHED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,7 +12,7 @@ from twisted.internet.task import Clock
 from mailferry.gate.admission import ClientAddress
 from mailferry.gate.live_sessions import CLOSE_RETRY_SECONDS, Live, SessionBook
 from mailferry.model.access import Protocol, Side
-from mailferry.model.tap import UNKNOWN_MANY, Deletions
+from mailferry.model.tap import ANY_MAILBOX, UNKNOWN_MANY, Deletions
 from mailferry.observe.log import get_log
 from mailferry.store import deletions, sessions
 from mailferry.store.accounts import Account
@@ -39,6 +40,10 @@ class Rows:
 
     @property
     def seen(self) -> int:
+        return sum(self.by_mailbox.values())
+
+    @property
+    def by_mailbox(self) -> Mapping[bytes, int]:
         return self.store.read_now("seen", lambda conn: deletions.seen(conn, self.account.id))
 
     @property
@@ -65,9 +70,23 @@ async def test_the_poll_tells_what_is_new_and_nothing_twice(store: Database) -> 
         row.deleted = deleted
         await row.book.poll()
         assert row.seen == expected
-    row.store.run_now("used", lambda conn: deletions.take_off(conn, row.account.id, 4))
+    row.store.run_now("used", lambda conn: deletions.take_off(conn, row.account.id, {ANY_MAILBOX: 4}))
     await row.book.poll()
     assert row.seen == 1 + UNKNOWN_MANY
+
+
+async def test_each_mailbox_has_its_own_number(store: Database) -> None:
+    row = rows(store)
+    live = await row.session()
+    row.deleted = Deletions(3, mailboxes={b"INBOX": 3})
+    await row.book.poll()
+    row.deleted = Deletions(5, mailboxes={b"INBOX": 3, b"Work": 2})
+    await row.book.poll()
+    assert row.by_mailbox == {b"INBOX": 3, b"Work": 2}
+    row.deleted = Deletions(6, mailboxes={b"INBOX": 4, b"Work": 2})
+    live.ended()
+    await row.book.settled()
+    assert row.by_mailbox == {b"INBOX": 4, b"Work": 2}
 
 
 async def test_only_news_are_written(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:

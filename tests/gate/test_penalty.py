@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,10 +10,10 @@ import pytest
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 
-from mailferry.app.parts import make_penalty
+from mailferry.app.gate_building import make_penalty
 from mailferry.gate.admission import LoginAttempt
 from mailferry.gate.gatekeeper import REFUSAL_FLOOR_SECONDS
-from mailferry.gate.judges import Judgement, Judges
+from mailferry.gate.judges import Judgement
 from mailferry.gate.penalty import Penalty
 from mailferry.gate.place import find_place
 from mailferry.model.access import Credentials, Protocol, Secret, Side
@@ -23,7 +22,6 @@ from mailferry.observe import metrics
 from mailferry.plan.routing import Outcome
 from mailferry.roster import account_changes
 from mailferry.roster.refusals import RosterRefusal
-from mailferry.store.database import Database
 from mailferry.store.faults import Held
 from mailferry.store.schema import wrong_tries as table
 from tests.gate.conftest import MakeMove
@@ -36,7 +34,7 @@ WRONG = (Outcome.REFUSED, Cause.BAD_CREDENTIALS)
 STRANGER = "nobody@old.test"
 
 
-async def ask(
+async def asking(
     move: Move,
     password: bytes,
     *,
@@ -55,9 +53,18 @@ async def ask(
     return judged
 
 
+async def ask(move: Move, password: bytes, **more: Any) -> Judgement:
+    """The same, while the time passes that it takes."""
+    return await move.done(asking(move, password, **more))
+
+
 async def spray(move: Move, guesses: Sequence[bytes], **more: Any) -> list[tuple[Outcome, Cause | None]]:
     """Ask for all of them at once."""
-    asked = [Deferred.fromCoroutine(ask(move, guess, **more)) for guess in guesses]
+    return await move.done(spraying(move, guesses, **more))
+
+
+async def spraying(move: Move, guesses: Sequence[bytes], **more: Any) -> list[tuple[Outcome, Cause | None]]:
+    asked = [Deferred.fromCoroutine(asking(move, guess, **more)) for guess in guesses]
     said = [(one.outcome, one.cause) for one in await defer.gatherResults(asked)]
     await move.penalty.settled()
     return said
@@ -116,15 +123,9 @@ async def test_an_account_nobody_knows_is_counted_as_well(begin: MakeMove) -> No
 
 async def test_all_processes_share_the_limit(begin: MakeMove) -> None:
     move = await begin()
-    judges = Judges(
-        connector=move.parts.connector,
-        profiles=move.parts.profiles,
-        target=move.parts.target,
-        reactor=move.parts.reactor,
-    )
-    others = [make_penalty(move.parts, judges) for _ in range(3)]
-    both = [spray(move, guesses(30), shield=other) for other in others]
-    said = await defer.gatherResults([Deferred.fromCoroutine(one) for one in both])
+    others = [make_penalty(move.parts, move.proxy.gate.judges) for _ in range(3)]
+    both = [spraying(move, guesses(30), shield=other) for other in others]
+    said = await move.done(defer.gatherResults([Deferred.fromCoroutine(one) for one in both]))
     for other in others:
         await other.settled()
     assert asked(move) == 5
@@ -135,10 +136,10 @@ async def test_the_owners_good_password_works_during_the_spray(begin: MakeMove) 
     move = await begin()
     await first_login(move)
     before = asked(move)
-    spraying = Deferred.fromCoroutine(spray(move, guesses(100)))
+    attack = Deferred.fromCoroutine(spraying(move, guesses(100)))
     for _ in range(4):
         assert (await ask(move, OLD)).outcome is Outcome.ACCEPTED
-    await spraying
+    await move.done(attack)
     for _ in range(4):
         assert (await ask(move, OLD)).outcome is Outcome.ACCEPTED
     assert asked(move) == before + 5 + 8
@@ -255,12 +256,12 @@ async def test_an_ambiguous_refusal_counts_but_is_not_remembered(begin: MakeMove
 async def test_a_guess_whose_client_leaves_before_the_answer_counts(begin: MakeMove) -> None:
     move = await begin()
     for guess in guesses(9):
-        asking = Deferred.fromCoroutine(ask(move, guess))
+        question = Deferred.fromCoroutine(asking(move, guess))
         seen = asked(move)
-        await until(lambda seen=seen, asking=asking: asked(move) > seen or asking.called)
-        asking.addErrback(lambda failure: failure.trap(defer.CancelledError))
-        asking.cancel()
-        await asking
+        await until(lambda seen=seen, question=question: asked(move) > seen or question.called)
+        question.addErrback(lambda failure: failure.trap(defer.CancelledError))
+        question.cancel()
+        await question
         await move.penalty.settled()
     assert asked(move) == 5
     assert {one.cause for one in tries(move)} <= {Cause.UNKNOWN.value, Cause.BAD_CREDENTIALS.value}
@@ -278,7 +279,7 @@ async def test_a_login_that_is_held_before_it_dials_costs_no_try(begin: MakeMove
     assert (asked(move), tries(move)) == (0, [])
 
 
-async def test_nothing_readable_is_stored(begin: MakeMove, store: Database) -> None:
+async def test_nothing_readable_is_stored(begin: MakeMove) -> None:
     move = await begin()
     await ask(move, b"a very readable guess")
     await ask(move, b"a very readable guess", name=STRANGER)
@@ -303,14 +304,10 @@ async def until(condition: Any) -> None:
 async def test_the_gate_answers_guesses_with_the_same_words_in_the_same_time(begin: MakeMove) -> None:
     move = await begin(shield={"wrong_per_account": 2})
     first = await move.rejected(b"guess 0")
-    began = time.monotonic()
-    again, unknown = await defer.gatherResults(
-        [
-            Deferred.fromCoroutine(move.rejected(b"guess 0")),
-            Deferred.fromCoroutine(move.rejected(b"guess 0", name=STRANGER)),
-        ]
-    )
-    assert time.monotonic() - began >= REFUSAL_FLOOR_SECONDS
+    began = move.time.seconds
+    both = [move.admit(b"guess 0"), move.admit(b"guess 0", name=STRANGER)]
+    again, unknown = await move.done(defer.gatherResults(both))
+    assert move.time.seconds - began == REFUSAL_FLOOR_SECONDS
     assert again == unknown == first
     assert first.answer is Answer.REFUSED
     assert asked(move) == 2

@@ -14,29 +14,21 @@ pytestmark = pytest.mark.deadline(60)
 
 
 async def test_bytes_are_the_sources_and_follow_it(begin: MakeMove) -> None:
-    from twisted.internet import reactor, task
-
     move = await begin()
     store = move.source.mailstore(USER)
     MailGenerator(3).fill(store, 40)
 
     async def shown(messages: int) -> None:
         octets = sum(len(message.octets) for box in store for message in box.messages.values())
-        while True:
-            told = accounts.show(move.database, USER)
-            if told["bytes"] == {"total": octets, "copied": octets}:
-                assert told["messages"] == {
-                    "total": messages,
-                    "copied": messages,
-                    "remaining": 0,
-                    "skipped": 0,
-                }
-                assert (told["percent"], told["eta_seconds"]) == (99.9, 0)
-                return
-            await task.deferLater(reactor, 0.05, lambda: None)
+        wanted = {"total": octets, "copied": octets}
+        await move.until(lambda: accounts.show(move.database, USER)["bytes"] == wanted)
+        told = accounts.show(move.database, USER)
+        counts = {"total": messages, "copied": messages, "remaining": 0, "skipped": 0}
+        assert told["messages"] == counts
+        assert (told["percent"], told["eta_seconds"]) == (99.9, 0)
 
     session = await move.admitted(protocol=Protocol.POP3)  # keeps the account before its flip
-    move.queue.begin()
+    await move.copy()
     await shown(40)
     store.deliver(b"Subject: new\r\n\r\n" + b"x" * 5000)
     await shown(41)

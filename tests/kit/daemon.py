@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import random
 import select
 import signal
 import socket
@@ -179,29 +178,6 @@ def _parent_and_birth(pid: int) -> tuple[int, int] | None:
 def _signal(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-
-
-_ports = random.Random()
-_given: set[int] = set()
-
-
-def free_port() -> int:
-    """Return a loopback port below 32768 that nobody listens on, another one each time.
-
-    Ports above are given to outgoing connections by the kernel, which could take one in between.
-    """
-    for _ in range(1000):
-        port = _ports.randrange(12000, 32000)
-        if port in _given:
-            continue
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _given.add(port)
-        return port
-    raise OSError("no free port below 32768")
 
 
 def answers(port: int, *, greeting: bool = True) -> bool:

@@ -45,6 +45,8 @@ class Recipe:
     """Whether libraries that the packages ask for are unpacked too."""
     lives_in: str = ""
     """The folder compiled into the program, for a peer that must be told where it was unpacked."""
+    for_others: bool = False
+    """Whether the peer runs as another user than ourselves when we are root."""
     also: tuple[str, ...] = ()
     """Programs that must stand beside `program` for an installed peer to count as complete."""
 
@@ -52,14 +54,31 @@ class Recipe:
 RECIPES: Mapping[str, Recipe] = {
     "dovecot": Recipe(
         program="usr/sbin/dovecot",
-        packages=("dovecot-core", "dovecot-imapd", "dovecot-pop3d", "dovecot-lmtpd"),
+        packages=("dovecot-core", "dovecot-imapd", "dovecot-pop3d", "dovecot-lmtpd", "dovecot-sqlite"),
         system=("/usr/sbin/dovecot",),
         version=("--version",),
         lives_in="/usr/lib/dovecot",
         also=("/usr/lib/dovecot/imap", "/usr/lib/dovecot/pop3", "/usr/lib/dovecot/lmtp", "/usr/bin/doveadm"),
     ),
+    "cyrus": Recipe(
+        program="usr/lib/cyrus/bin/master",
+        packages=("cyrus-imapd", "cyrus-common", "cyrus-pop3d"),
+        system=("/usr/lib/cyrus/bin/master",),
+        version=("-V",),
+        for_others=True,
+        also=("/usr/lib/cyrus/bin/imapd", "/usr/lib/cyrus/bin/pop3d"),
+    ),
+    "courier": Recipe(
+        program="usr/bin/imapd",
+        packages=("courier-imap", "courier-base", "courier-authlib"),
+        system=("/usr/bin/imapd",),
+        version=("--version",),
+        for_others=True,
+        also=("/usr/lib/courier/courier/imaplogin", "/usr/bin/maildirmake.courier"),
+    ),
     "fetchmail": Recipe("usr/bin/fetchmail", ("fetchmail",), ("/usr/bin/fetchmail",), ("--version",)),
     "mbsync": Recipe("usr/bin/mbsync", ("isync",), ("/usr/bin/mbsync",), ("--version",)),
+    "getmail6": Recipe("usr/bin/getmail", ("getmail6",), ("/usr/bin/getmail",), ("--version",)),
     "curl": Recipe("usr/bin/curl", ("curl",), ("/usr/bin/curl",), ("--version",)),
     "promtool": Recipe(
         "usr/bin/promtool",
@@ -68,6 +87,13 @@ RECIPES: Mapping[str, Recipe] = {
         ("--version",),
         only=("./usr/bin/promtool",),
         libraries=False,
+    ),
+    "php": Recipe(  # with the program that makes PostfixAdmin's tables
+        program="usr/bin/php*",
+        packages=("php8.2-cli", "php8.2-common", "php8.2-sqlite3", "php8.2-mbstring", "postfixadmin"),
+        system=("/usr/bin/php8*",),
+        version=("-n", "--version"),
+        also=("/usr/share/postfixadmin/public/upgrade.php",),
     ),
     "postgresql": Recipe(
         "usr/lib/postgresql/*/bin/postgres",
@@ -78,7 +104,7 @@ RECIPES: Mapping[str, Recipe] = {
 }
 LAYOUT = 2
 """Goes up when unpacked files are laid out in another way, so that old caches are made anew."""
-NOT_NEEDED = re.compile(r"libllvm|libjs|libc6|libpam-runtime|libperl")
+NOT_NEEDED = re.compile(r"libllvm|libjs|libc6|libpam-runtime|libperl|libclamav")
 """Libraries that packages name and the programs we start do not load."""
 
 
@@ -123,6 +149,8 @@ def find(name: str) -> Found:
             return Found(name, home / Path(recipe.program).name, home, relocated=True)
         folders = [str(path) for path in _library_folders(root)]
         env = {"LD_LIBRARY_PATH": ":".join(folders)} if folders else {}
+        if (modules := root / "usr/lib/python3/dist-packages").is_dir():
+            env["PYTHONPATH"] = str(modules)
         return Found(name, matches[-1], root, env)
     raise PeerMissing(
         f"{name} is missing: `make peers` unpacks it, or: apt-get install {' '.join(recipe.packages)}"
@@ -193,11 +221,13 @@ def _unpack(name: str) -> None:
 
 
 def _complete(name: str) -> bool:
-    """Whether the peer was unpacked by this version of this file, and for this folder."""
+    """Whether the peer was unpacked by this version of this file, for this folder, from all its packages."""
     try:
-        return (CACHE / name / "complete").read_text().startswith(_stamp(name) + "\n")
-    except FileNotFoundError:
+        stamp, *archives = (CACHE / name / "complete").read_text().splitlines()
+    except (FileNotFoundError, ValueError):
         return False
+    unpacked = {archive.partition("_")[0] for archive in archives}
+    return stamp == _stamp(name) and unpacked >= set(RECIPES[name].packages)
 
 
 def _stamp(name: str) -> str:
@@ -272,7 +302,9 @@ def _apt(program: str, *arguments: str, folder: Path | None = None) -> subproces
 
 
 def _library_folders(root: Path) -> list[Path]:
-    return [folder for part in ("lib", "usr/lib") for folder in (root / part).glob("*-linux-*")]
+    """Return the folders that hold libraries; Courier keeps its own directly below `usr/lib`."""
+    usual = [folder for part in ("lib", "usr/lib") for folder in (root / part).glob("*-linux-*")]
+    return [*usual, *({library.parent for library in (root / "usr/lib").glob("*.so.*")})]
 
 
 @contextmanager

@@ -64,6 +64,7 @@ class _End(Protocol):
 
     def forward(self, data: bytes) -> None:
         before, self.seen = self.seen, self.seen + len(data)
+        self.relay.passed[self.direction] += len(data)
         for fault in self.relay.faults:
             if fault.direction != self.direction or fault.talk not in {None, self.number}:
                 continue
@@ -145,6 +146,8 @@ class FR:
         self.target_port = target_port
         self.faults: list[Fault] = list(faults)
         self.struck = 0
+        self.passed = {"to_server": 0, "to_client": 0}
+        """Octets that came in, by direction."""
         """How often a fault happened."""
         self._count = 0
         self._port: Any = None

@@ -1,50 +1,45 @@
-"""A whole move in one reactor: two lab hosts, a store, the gate and the copier, as the roles build them.
+"""A whole move in one reactor: two lab hosts, a store, and the proxy and copier roles as `serve` builds them.
 
-For behaviour that depends on who answers what and in which phase; kills and signals are for
-`tests/kit/service.py`, which runs real processes.
+With a `WorldTime` every time limit, pass, lease and window runs on a clock that the test moves;
+without one on the real clock. Kills and signals are for `tests/kit/service.py`, which runs real processes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from mailferry.app.copier import Desks
-from mailferry.app.node import NodeMembership
-from mailferry.app.parts import Parts, make_penalty
+from mailferry.app import copier, proxy
+from mailferry.app.copier import CopierRole
+from mailferry.app.listeners import bind_listeners
+from mailferry.app.parts import Parts
+from mailferry.app.proxy import ProxyRole
+from mailferry.app.times import Times
+from mailferry.app.worker import WorkerContext
 from mailferry.config.settings import Settings
-from mailferry.copying.queue import CopyQueue
-from mailferry.copying.work import Tools
 from mailferry.gate.admission import Admission, Admitted, ClientAddress, LoginAttempt, Rejected
-from mailferry.gate.carrying_out import Hands
 from mailferry.gate.gatekeeper import Gatekeeper
-from mailferry.gate.judges import Judges, TargetServers
 from mailferry.gate.live_sessions import SessionBook
 from mailferry.gate.penalty import Penalty
-from mailferry.gate.tap_choice import TapChoice
 from mailferry.lab.host import LabHost
 from mailferry.lab.mailstore import Mailstore
 from mailferry.lab.premises import LabAccount
-from mailferry.model.access import Credentials, Protocol, Secret, Server, TlsMode
+from mailferry.model.access import Credentials, Protocol, Secret
 from mailferry.model.account import Phase
-from mailferry.net.connect import Connector
 from mailferry.observe.log import get_log
-from mailferry.passwords.passwd_file import PasswdFile
-from mailferry.passwords.push import PasswordKeeper
-from mailferry.passwords.sealing import KeyRing
-from mailferry.passwords.service_key import service_key
-from mailferry.passwords.work_threads import WorkThreads
-from mailferry.providers.loader import load_profiles
-from mailferry.remote.open import open_session
-from mailferry.remote.target_login import TargetAccess, TargetLogin
 from mailferry.store import accounts, domains
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database
 from mailferry.store.domains import Domain
+from tests.kit.clocked import WorldTime
+from tests.kit.fault_relay import FR, Fault, Kind
+from tests.kit.scripted import Talk, dial
+
+T = TypeVar("T")
 
 DOMAIN = "old.test"
 USER = "li@old.test"
@@ -53,9 +48,7 @@ OTHER = b"another password"
 MASTER = ("mailferry", b"master secret")
 CLIENT = ClientAddress("127.0.0.9", 40000)
 
-
-def server(protocol: Protocol, port: int) -> Server:
-    return Server(protocol, "127.0.0.1", port, TlsMode.NONE)
+_LOOK_SECONDS = 0.05
 
 
 def url(protocol: str, port: int) -> str:
@@ -64,26 +57,65 @@ def url(protocol: str, port: int) -> str:
 
 @dataclass
 class Move:
-    """Source, target, store, gate and copier of one domain."""
+    """Source, target, store and both roles of one domain."""
 
     source: LabHost
     target: LabHost
     database: Database
-    parts: Parts
-    book: SessionBook
-    penalty: Penalty
-    gate: Gatekeeper
-    queue: CopyQueue
-    node: NodeMembership
+    """The test's own way into the store."""
+    proxy: ProxyRole
+    copier: CopierRole
     users: Path
+    """The target's passwd-file."""
+    ports: Mapping[Protocol, int]
+    """Where mail programs connect."""
+    clocked: WorldTime | None = None
+    relay: FR | None = None
+    _copies: bool = field(default=False, init=False)
 
-    async def login(
+    @property
+    def time(self) -> WorldTime:
+        """The time of this move; only where it was made with one."""
+        assert self.clocked is not None, "this move runs on the real clock"
+        return self.clocked
+
+    @property
+    def parts(self) -> Parts:
+        """The proxy's."""
+        return self.proxy.parts
+
+    @property
+    def gate(self) -> Gatekeeper:
+        """The gate behind the doors."""
+        return self.proxy.gate.gatekeeper
+
+    @property
+    def book(self) -> SessionBook:
+        """The sessions of the proxy."""
+        return self.proxy.gate.book
+
+    @property
+    def penalty(self) -> Penalty:
+        """The shield of the proxy."""
+        return self.proxy.gate.penalty
+
+    @property
+    def state_dir(self) -> Path:
+        """Where keys and the log of flips lie."""
+        return self.parts.settings.service.state_dir
+
+    # --- logins behind the door
+
+    def admit(
         self, password: bytes = OLD, *, protocol: Protocol = Protocol.IMAP, name: str = USER
-    ) -> Admission:
-        """Ask the gate; a refusal does not make the test wait for its floor."""
+    ) -> Deferred[Admission]:
+        """Ask the gate; time stands still meanwhile."""
         attempt = LoginAttempt(protocol, Credentials(name, Secret(password)), CLIENT, "test")
-        admission: Admission = await self.gate.admit(attempt)
-        return admission
+        return self.gate.admit(attempt)
+
+    async def login(self, password: bytes = OLD, **more: Any) -> Admission:
+        """Ask the gate and let pass the time that it takes."""
+        return await self.done(self.admit(password, **more))
 
     async def admitted(self, password: bytes = OLD, **more: Any) -> Admitted:
         """Log in and expect a session."""
@@ -115,6 +147,22 @@ class Move:
         admission.session.ended()
         await self.book.settled()
 
+    # --- logins through the door
+
+    async def program(self, protocol: Protocol = Protocol.IMAP, password: bytes = OLD) -> Talk:
+        """Return a mail program that logged in; `hang_up` ends it."""
+        talk = await dial(self.ports[protocol])
+        if protocol is Protocol.POP3:
+            talk.send(b"USER %s\r\nPASS %s\r\n" % (USER.encode(), password))
+            for _ in range(3):
+                await self.done(talk.expect(b"+OK"))
+        else:
+            talk.send(b'l LOGIN "%s" "%s"\r\n' % (USER.encode(), password))
+            await self.done(talk.expect(b"l OK"))
+        return talk
+
+    # --- the store
+
     def account(self, address: str = USER) -> Account | None:
         return self.database.read_now("account", lambda conn: accounts.find(conn, address))
 
@@ -122,58 +170,116 @@ class Move:
         account = self.account(address)
         return None if account is None else account.phase
 
+    def known(self, address: str = USER) -> Account:
+        """Return the account, which is there."""
+        account = self.account(address)
+        assert account is not None
+        return account
+
     def domain(self) -> Domain:
         return self.database.read_now("domain", lambda conn: domains.get(conn, DOMAIN))
 
     def set_rules(self, **rules: Any) -> None:
         self.database.run_now("rules", lambda conn: domains.set_rules(conn, DOMAIN, **rules))
 
-    async def wait_for(self, phase: Phase, address: str = USER) -> None:
-        """Wait until the account is in `phase`; the test's deadline bounds it."""
+    # --- the way to the source's IMAP, where it leads through a relay
+
+    def stall_the_source(self) -> None:
+        """Let new connections wait for a greeting that never comes."""
+        assert self.relay is not None, "the move was made without a relay"
+        self.relay.faults.append(Fault(Kind.STALL, "to_client", 0))
+
+    def let_the_source_answer(self) -> None:
+        """Let new connections pass; those that wait go on waiting."""
+        assert self.relay is not None
+        self.relay.faults.clear()
+
+    # --- what goes on
+
+    async def copy(self) -> None:
+        """Start the copier."""
+        self._copies = True
+        await self.done(self.copier.start())
+
+    async def done(self, work: Awaitable[T], *, within: float = 120.0) -> T:
+        """Wait for `work`; on a clock of ours the time that it takes passes."""
+        return await (work if self.clocked is None else self.clocked.run(work, within=within))
+
+    async def until(self, condition: Callable[[], Any], *, within: float = 400.0) -> None:
+        """Wait until `condition` is true; on the real clock the test's deadline bounds it."""
+        if self.clocked is not None:
+            await self.clocked.until(condition, within=within)
+            return
         from twisted.internet import reactor, task
 
-        while (account := self.account(address)) is None or account.phase is not phase:
+        while not condition():
+            await task.deferLater(reactor, _LOOK_SECONDS, lambda: None)
+
+    async def wait_for(self, phase: Phase, address: str = USER) -> None:
+        """Wait until the account is in `phase`, and fail as soon as a run of its copy failed."""
+
+        def reached() -> bool:
+            account = self.account(address)
             assert account is None or account.failed_runs == 0, (account.cause, account.cause_text)
-            await task.deferLater(reactor, 0.05, lambda: None)
+            return account is not None and account.phase is phase
+
+        await self.until(reached)
+
+    def unlike(self) -> bool:
+        """Whether both sides hold different mail."""
+        return self.target.mailstore(USER).fingerprint() != self.source.mailstore(USER).fingerprint()
+
+    async def end(self) -> None:
+        """End both roles as a stop of the service does, then the hosts."""
+        if self._copies:
+            await self.done(self.copier.drain())
+        await self.done(self.proxy.drain())
+        if self.relay is not None:
+            await self.relay.stop()
+        await self.source.stop()
+        await self.target.stop()
+        if self.clocked is not None:
+            await self.clocked.settle()
+            assert not self.clocked.left_behind, f"left behind: {self.clocked.left_behind}"
 
 
 async def make_move(
     tmp_path: Path,
     database: Database,
     *,
+    clocked: WorldTime | None = None,
     source_accounts: Mapping[str, LabAccount] | None = None,
     source_quirks: frozenset[str] = frozenset(),
+    relayed: bool = False,
     target_hash: str | None = None,
     copy: Mapping[str, Any] | None = None,
     shield: Mapping[str, Any] | None = None,
     source_protocols: tuple[str, ...] = ("imap", "pop3"),
-) -> tuple[Move, Callable[[], Deferred[None]]]:
-    """Return a move that serves, and what ends it."""
+) -> Move:
+    """Return a move whose doors are open; `copy()` starts its copier, `end()` ends it.
+
+    With `relayed` the way to the source's IMAP leads through `relay`, which breaks what it is told to.
+    """
     from twisted.internet import reactor
 
+    inside: Any = reactor if clocked is None else clocked.reactor
     users = tmp_path / "users"
     users.write_text(f"{USER}:{target_hash or '{PLAIN}not the old one'}:::::: \n")
     own = {USER: LabAccount(password=OLD)}
-    source = LabHost(reactor, "source", accounts=source_accounts or own, quirks=source_quirks)
+    source = LabHost(inside, "source", accounts=source_accounts or own, quirks=source_quirks)
     empty = LabAccount(store=Mailstore(first_uidvalidity=5000, uidl_prefix=b"new"))
-    target = LabHost(reactor, "target", accounts={USER: empty}, passwd_file=users, master=MASTER)
+    target = LabHost(inside, "target", accounts={USER: empty}, passwd_file=users, master=MASTER)
     await source.start()
     await target.start()
-    settings = Settings.model_validate(
-        {
-            "service": {"state_dir": str(tmp_path), "allow_networks": ["127.0.0.0/8"]},
-            "target": {"imap": url("imap", target.imap_port), "pop3": url("pop3", target.pop3_port)},
-            "copy": {"quiet_seconds": 1, "pass_interval_seconds": 1, **(copy or {})},
-            "shield": shield or {},
-        }
-    )
-    parts = _parts(settings, database, target, users, tmp_path)
+    settings = _settings(tmp_path, database, target, users, copy=copy or {}, shield=shield or {})
+    relay = await FR(source.imap_port).start() if relayed else None
+    imap_port = source.imap_port if relay is None else relay.port
     database.run_now(
         "domain",
         lambda conn: domains.add(
             conn,
             DOMAIN,
-            source_imap=url("imap", source.imap_port) if "imap" in source_protocols else None,
+            source_imap=url("imap", imap_port) if "imap" in source_protocols else None,
             source_pop3=url("pop3", source.pop3_port) if "pop3" in source_protocols else None,
             provider="generic",
             login_form="full",
@@ -181,88 +287,67 @@ async def make_move(
             language="en",
         ),
     )
-    node = NodeMembership(
+
+    def context(role: str) -> WorkerContext:
+        def leave(why: str) -> None:
+            raise AssertionError(f"the {role} left: {why}")
+
+        times = Times() if clocked is None else clocked.times
+        return WorkerContext(settings, inside, get_log(role), 0, leave, times)
+
+    listeners = bind_listeners(settings.listen)
+    move = Move(
+        source,
+        target,
         database,
-        role="test",
-        state_dir=tmp_path,
-        reactor=reactor,
-        log=get_log("test"),
-        on_silent=lambda: None,
-        on_void=lambda: None,
+        proxy.build(context("proxy"), listeners),
+        copier.build(context("copier")),
+        users,
+        {Protocol(one.settings.service.value): one.socket.getsockname()[1] for one in listeners},
+        clocked,
+        relay,
     )
-    await node.register()
-    book = SessionBook(
-        database, node=lambda: node.id, reactor=reactor, quiet_seconds=1.0, log=get_log("test")
-    )
-    book.begin()
-    judges = Judges(connector=parts.connector, profiles=parts.profiles, target=parts.target, reactor=reactor)
-    penalty = make_penalty(parts, judges)
-    hands = Hands(
-        database=database,
-        judges=judges,
-        penalty=penalty,
-        keeper=parts.keeper,
-        book=book,
-        taps=TapChoice(database),
-    )
-    gate = Gatekeeper(hands, reactor=reactor, log=get_log("gate"))
-    tools = Tools(
-        database=database,
-        keeper=parts.keeper,
-        reactor=reactor,
-        log=get_log("copier"),
-        flips_file=tmp_path / "flips.log",
-        freeze_budget=20.0,
-        pass_interval=1.0,
-    )
-    queue = CopyQueue(tools, node=lambda: node.id, make_desk=Desks(parts).make, at_once=4)
-    move = Move(source, target, database, parts, book, penalty, gate, queue, node, users)
-
-    async def end() -> None:
-        await queue.finish()
-        await penalty.settled()
-        await book.finish()
-        await node.leave()
-        await parts.keeper.stop()
-        await source.stop()
-        await target.stop()
-
-    return move, lambda: Deferred.fromCoroutine(end())
+    await move.done(move.proxy.start())
+    for one in listeners:
+        one.socket.close()
+    return move
 
 
-def _parts(settings: Settings, database: Database, target: LabHost, users: Path, tmp_path: Path) -> Parts:
-    from twisted.internet import reactor
-
-    connector = Connector(reactor)
-    profiles = load_profiles(None)
-    imap = server(Protocol.IMAP, target.imap_port)
-    threads = WorkThreads(reactor)
-    backend = PasswdFile(users, threads=threads, create=False)
-
-    async def prove(address: str, domain: Domain, password: Secret) -> None:
-        credentials = Credentials(address, password)
-        session = await open_session(connector, imap, credentials, profiles["generic"], reactor=reactor)
-        session.carrier.close()
-
-    keyring = KeyRing(tmp_path / "keys", service_key(None, tmp_path))
-    keeper = PasswordKeeper(
-        database=database,
-        keyring=keyring,
-        backend=backend,
-        scheme="SSHA512",
-        prove=prove,
-        threads=threads,
-    )
-    return Parts(
-        settings=settings,
-        reactor=reactor,
-        log=get_log("test"),
-        database=database,
-        profiles=profiles,
-        connector=connector,
-        target=TargetServers(imap, server(Protocol.POP3, target.pop3_port)),
-        target_access=TargetAccess(TargetLogin.DOVECOT_MASTER, MASTER[0], Secret(MASTER[1])),
-        keyring=keyring,
-        backend=backend,
-        keeper=keeper,
+def _settings(
+    tmp_path: Path,
+    database: Database,
+    target: LabHost,
+    users: Path,
+    *,
+    copy: Mapping[str, Any],
+    shield: Mapping[str, Any],
+) -> Settings:
+    place = database.place
+    sqlite = place.sqlite_path
+    return Settings.model_validate(
+        {
+            "service": {
+                "state_dir": str(tmp_path if sqlite is None else sqlite.parent),
+                "database": "sqlite" if sqlite else place.url.render_as_string(hide_password=False),
+                "allow_networks": ["127.0.0.0/8"],
+            },
+            "listen": [
+                {"service": protocol.value, "endpoint": "tcp:0:interface=127.0.0.1", "tls": "none"}
+                for protocol in Protocol
+            ],
+            "target": {
+                "imap": url("imap", target.imap_port),
+                "pop3": url("pop3", target.pop3_port),
+                "login": "dovecot-master",
+                "master_user": MASTER[0],
+                "master_password": Secret(MASTER[1]),
+            },
+            "passwords": {
+                "backend": "passwd-file",
+                "scheme": "SSHA512",
+                "passwd-file": {"path": str(users)},
+            },
+            "copy": copy,
+            "shield": shield,
+        }
     )

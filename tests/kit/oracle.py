@@ -112,7 +112,7 @@ def read_maildir(home: Path) -> Mail:
         keywords = _maildir_keywords(folder)
         messages[
             Message(
-                "INBOX" if folder == root else _unicode_name(folder.name.removeprefix(".")),
+                "INBOX" if folder == root else unicode_name(folder.name.removeprefix(".")),
                 digest,
                 tuple(sorted(MAILDIR_FLAGS[c] for c in letters if c in MAILDIR_FLAGS)),
                 tuple(sorted(keywords[c] for c in letters if c in keywords)),
@@ -249,7 +249,7 @@ def _maildir_keywords(folder: Path) -> dict[str, str]:
     return {chr(ord("a") + int(number)): name for number, name in pairs}
 
 
-def _unicode_name(encoded: str) -> str:
+def unicode_name(encoded: str) -> str:
     """Decode modified UTF-7 (RFC 3501 5.1.3) by Python's plain UTF-7."""
 
     def decoded(match: re.Match[str]) -> str:

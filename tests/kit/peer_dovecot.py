@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import base64
-import grp
 import json
 import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from mailferry.lab.dovecot_configuration import DovecotTerms, dovecot_configuration
+from mailferry.lab.free_ports import free_port
 from tests.kit import debian
-from tests.kit.daemon import Daemon, DaemonDied, answers, free_port, plain_user, run_as
+from tests.kit.daemon import Daemon, DaemonDied, answers, plain_user, run_as
 
-LOCATIONS = {"maildir": "maildir:~/Maildir", "sdbox": "sdbox:~/sdbox", "mdbox": "mdbox:~/mdbox"}
 SPECIAL_USE = {
     "Sent": r"\Sent",
     "Drafts": r"\Drafts",
@@ -111,7 +111,7 @@ class Dovecot:
         """Start, or start again after `stop(keep=True)` or `kill()`, on the same ports and mail."""
         for attempt in range(5):
             ports = self.ports or {service: free_port() for service in self._services()}
-            self.config.write_text(self._configuration(ports))
+            self.config.write_text(dovecot_configuration(self._terms(ports)))
             self._daemon = self._spawn()
             try:
                 self._daemon.wait_ready(partial(_greets, ports))
@@ -156,8 +156,11 @@ class Dovecot:
 
     def doveadm(self, *arguments: str, input: bytes = b"") -> bytes:  # noqa: A002 - as subprocess calls it
         """Run doveadm and return its output; raises CalledProcessError with what it said."""
-        command: list[str | Path] = [self._found.beside("usr/bin/doveadm"), "-c", self.config, *arguments]
-        return run_as(self._user, command, cwd=self.directory, octets=input)
+        return run_as(self._user, self.doveadm_command(*arguments), cwd=self.directory, octets=input)
+
+    def doveadm_command(self, *arguments: str) -> list[str | Path]:
+        """Return the command that runs doveadm on this server's mail, for who runs it otherwise."""
+        return [self._found.beside("usr/bin/doveadm"), "-c", self.config, *arguments]
 
     def doveadm_json(self, *arguments: str) -> list[dict[str, str]]:
         """Run doveadm with JSON output. Not for message text: octets that are not UTF-8 get lost in it."""
@@ -197,125 +200,40 @@ class Dovecot:
             os.chown(fresh, self._user.pw_uid, self._user.pw_gid)
         fresh.replace(self.users_path)
 
-    def _configuration(self, ports: Mapping[str, int]) -> str:
-        o, home, user = self.options, self.directory, self._user.pw_name
-        group = grp.getgrgid(self._user.pw_gid).gr_name
-        lines = [
-            f"base_dir = {home}/run",
-            f"state_dir = {home}/run",
-            f"log_path = {home}/log",
-            f"libexec_dir = {self._found.libexec}",
-            f"mail_plugin_dir = {self._found.libexec}/modules",
-            f"login_plugin_dir = {self._found.libexec}/modules/login",
-            f"default_internal_user = {user}",
-            f"default_internal_group = {group}",
-            f"default_login_user = {user}",
-            f"mail_uid = {user}",
-            f"mail_gid = {group}",
-            "first_valid_uid = 1",
-            "first_valid_gid = 0",
-            f"mail_home = {home}/mail/%u",
-            f"mail_location = {LOCATIONS[o.location]}",
-            f"mail_fsync = {o.mail_fsync}",
-            "mail_max_userip_connections = 200",
-            f"pop3_uidl_format = {o.uidl_format}",
-            "listen = 127.0.0.1",
-            f"protocols = {' '.join(o.protocols)}",
-            "auth_mechanisms = plain login",
-            "auth_failure_delay = 0",
-            f"disable_plaintext_auth = {'no' if o.plaintext_login else 'yes'}",
-            *self._tls_lines(),
-            *self._passdb_lines(),
-            *self._namespace_lines(),
-            *_service_lines(ports, o.protocols, user),
-            o.settings,
-        ]
-        return "\n".join(lines) + "\n"
+    def _terms(self, ports: Mapping[str, int]) -> DovecotTerms:
+        o = self.options
+        return DovecotTerms(
+            home=self.directory,
+            owner=self._user,
+            ports=ports,
+            users=self.users_path,
+            masters=self._master_path if o.master else None,
+            tls=self._tls_files(),
+            programs=self._found.libexec,
+            location=o.location,
+            separator=o.separator,
+            roles=SPECIAL_USE if o.special_use is None else o.special_use,
+            plaintext_login=o.plaintext_login,
+            mail_fsync=o.mail_fsync,
+            uidl_format=o.uidl_format,
+            settings=o.settings,
+        )
 
-    def _tls_lines(self) -> list[str]:
-        if self.options.certificate is None:
-            return ["ssl = no"]
-        private = self.directory / "key.pem"
-        if not private.exists():
-            assert self.options.key is not None
-            shutil.copyfile(self.options.key, private)
-            shutil.copyfile(self.options.certificate, self.directory / "certificate.pem")
+    def _tls_files(self) -> tuple[Path, Path] | None:
+        """Return copies of certificate and key that the user Dovecot runs as may read."""
+        if self.options.certificate is None or self.options.key is None:
+            return None
+        files = self.directory / "certificate.pem", self.directory / "key.pem"
+        if not files[1].exists():
+            for given, copy in zip((self.options.certificate, self.options.key), files, strict=True):
+                shutil.copyfile(given, copy)
             self._give_away()
-        return [
-            "ssl = yes",
-            f"ssl_cert = <{self.directory}/certificate.pem",
-            f"ssl_key = <{private}",
-            "ssl_dh =",
-        ]
-
-    def _passdb_lines(self) -> list[str]:
-        lines = []
-        if self.options.master is not None:
-            lines = [
-                "auth_master_user_separator = *",
-                "passdb {",
-                "  driver = passwd-file",
-                f"  args = {self._master_path}",
-                "  master = yes",
-                "  result_success = continue",
-                "}",
-            ]
-        return [
-            *lines,
-            "passdb {",
-            "  driver = passwd-file",
-            f"  args = username_format=%u {self.users_path}",
-            "}",
-            "userdb {",
-            "  driver = static",
-            f"  args = uid={self._user.pw_uid} gid={self._user.pw_gid} home={self.directory}/mail/%u",
-            "}",
-        ]
-
-    def _namespace_lines(self) -> list[str]:
-        lines = ["namespace inbox {", "  inbox = yes"]
-        if self.options.separator is not None:
-            lines.append(f"  separator = {self.options.separator}")
-        roles = SPECIAL_USE if self.options.special_use is None else self.options.special_use
-        for mailbox, role in roles.items():
-            lines += [f'  mailbox "{mailbox}" {{', f"    special_use = {role}", "  }"]
-        return [*lines, "}"]
+        return files
 
 
 def _greets(ports: Mapping[str, int]) -> bool:
     """Whether every listener is up; those that wait for a TLS hello stay silent."""
     return all(answers(port, greeting=not name.endswith("s")) for name, port in ports.items())
-
-
-def _service_lines(ports: Mapping[str, int], protocols: Sequence[str], user: str) -> list[str]:
-    lines = [
-        "service anvil {",
-        "  chroot =",
-        "  unix_listener anvil-auth-penalty {",
-        "    mode = 0",
-        "  }",
-        "}",
-    ]
-    lines += ["service stats {", "  chroot =", "}"]
-    lines += [
-        "service auth {",
-        "  unix_listener auth-userdb {",
-        "    mode = 0600",
-        f"    user = {user}",
-        "  }",
-        "}",
-    ]
-    for protocol in ("imap", "pop3"):
-        if protocol not in protocols:
-            continue
-        lines += [f"service {protocol}-login {{", "  chroot ="]
-        for name in (protocol, f"{protocol}s"):
-            lines += [f"  inet_listener {name} {{", f"    port = {ports.get(name, 0)}"]
-            lines += (["    ssl = yes"] if name.endswith("s") and name in ports else []) + ["  }"]
-        lines.append("}")
-    if "lmtp" in protocols:
-        lines += ["service lmtp {", "  inet_listener lmtp {", f"    port = {ports['lmtp']}", "  }", "}"]
-    return lines
 
 
 def _line(user: str, password: str | bytes) -> bytes:

@@ -10,8 +10,9 @@ import weakref
 from functools import partial
 from pathlib import Path
 
+from mailferry.lab.free_ports import free_port
 from tests.kit import debian
-from tests.kit.daemon import Daemon, DaemonDied, answers, free_port, plain_user, run_as
+from tests.kit.daemon import Daemon, DaemonDied, answers, plain_user, run_as
 
 
 class PostgreSQL:

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
-from tests.kit import peer_dovecot, peer_postgresql
+from tests.kit import peer_courier, peer_cyrus, peer_dovecot, peer_postgresql
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,12 +44,29 @@ def dovecot(tmp_path: Path, **options: Any) -> peer_dovecot.Dovecot:
     return peer_dovecot.Dovecot(tmp_path, peer_dovecot.Options(**options))
 
 
+def cyrus(tmp_path: Path, **options: Any) -> peer_cyrus.Cyrus:
+    """Start a Cyrus; the options are the fields of `peer_cyrus.Options`."""
+    options.setdefault("users", {})
+    return peer_cyrus.Cyrus(tmp_path, peer_cyrus.Options(**options))
+
+
+def courier(tmp_path: Path, **options: Any) -> peer_courier.Courier:
+    """Start a Courier; the options are the fields of `peer_courier.Options`."""
+    options.setdefault("users", {})
+    return peer_courier.Courier(tmp_path, peer_courier.Options(**options))
+
+
 def postgresql(tmp_path: Path, **options: Any) -> peer_postgresql.PostgreSQL:
     """Start a PostgreSQL; the options are those of `peer_postgresql.PostgreSQL`."""
     return peer_postgresql.PostgreSQL(tmp_path, **options)
 
 
-SERVERS: dict[str, Callable[..., Any]] = {"dovecot": dovecot, "postgresql": postgresql}
+SERVERS: dict[str, Callable[..., Any]] = {
+    "dovecot": dovecot,
+    "cyrus": cyrus,
+    "courier": courier,
+    "postgresql": postgresql,
+}
 
 
 def start(name: str, tmp_path: Path, **options: Any) -> Any:

@@ -19,6 +19,7 @@ import psycopg
 import pytest
 
 from mailferry.store.database import Database
+from mailferry.store.engines import SQLITE_FILE
 from mailferry.store.schema import metadata
 from tests.kit import peers
 from tests.kit.peer_plugin import require
@@ -108,7 +109,8 @@ def empty_database(kind: str, directory: Path) -> tuple[str, Callable[[], None]]
 def fresh_database(kind: str, directory: Path) -> tuple[str, Callable[[], None]]:
     """Return the address of a database with all tables and no rows, and what gives it back."""
     if kind == "sqlite":
-        path = directory / f"t{next(_NAMES)}.db"
+        path = directory / f"store{next(_NAMES)}" / SQLITE_FILE
+        path.parent.mkdir()
         path.write_bytes(_sqlite_template())
         return f"sqlite:///{path}", lambda: None
     server = postgresql_server()

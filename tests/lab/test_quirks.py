@@ -333,6 +333,105 @@ async def test_uidls_may_be_reversed_missing_or_shared_and_top_refused() -> None
         assert (await blocking(pop3_talk, host, *lines))[-1].startswith(b"-ERR")
 
 
+async def test_uidls_may_change_with_each_session_or_follow_from_the_header() -> None:
+    def uidls(host: LabHost) -> list[bytes]:
+        client = pop3(host)
+        try:
+            return [line.split()[1] for line in client.uidl()[1]]
+        finally:
+            client.quit()
+
+    async with hosted("pop3_uidl_changes") as host:
+        host.mailstore(USER).deliver(b"a")
+        assert await blocking(uidls, host) != await blocking(uidls, host)
+    async with hosted("pop3_uidl_of_header") as host:
+        for body in (b"one", b"two"):
+            host.mailstore(USER).deliver(b"Subject: s\r\n\r\n" + body)
+        assert len(set(await blocking(uidls, host))) == 1
+
+
+@pytest.mark.parametrize(
+    ("quirk", "answer"),
+    [
+        ("pop3_no_stuffing", b"a\r\n.\r\n.b\r\n.\r\n"),
+        ("pop3_no_last_line_end", b"a\r\n..\r\n..b.\r\n"),
+        ("coremail_pop3", b"a\r\n..\r\n..b\r\n.\r\n"),
+    ],
+)
+async def test_messages_may_go_over_the_wire_wrong(quirk: str, answer: bytes) -> None:
+    async with hosted(quirk) as host:
+        host.mailstore(USER).deliver(b"a\r\n.\r\n.b\r\n")
+
+        def heard() -> bytes:
+            with raw(host.pop3_port) as stream:
+                stream.write(b"USER " + USER.encode() + b"\r\nPASS " + PASSWORD + b"\r\nRETR 1\r\nQUIT\r\n")
+                return b"".join(stream)
+
+        assert b" octets\r\n" + answer + b"+OK" in await blocking(heard)
+
+
+async def test_list_may_lie_or_be_refused_and_capa_as_well() -> None:
+    for quirk, expected in (
+        ("pop3_list_lies", b"+OK 1 5003"),
+        ("pop3_no_list", b"-ERR"),
+        ("pop3_no_capa", b"-ERR"),
+    ):
+        async with hosted(quirk) as host:
+            host.mailstore(USER).deliver(b"a")
+            command = b"CAPA" if quirk == "pop3_no_capa" else b"LIST 1"
+            lines = (b"USER " + USER.encode(), b"PASS " + PASSWORD, command)
+            assert (await blocking(pop3_talk, host, *lines))[-1].startswith(expected)
+
+
+async def test_messages_may_be_sent_short_or_hidden_once_they_were_retrieved() -> None:
+    async with hosted("pop3_cut_short", "pop3_retr_hides") as host:
+        for number in range(3):
+            host.mailstore(USER).deliver(b"Subject: %d\r\n\r\nbody\r\n" % number)
+
+        def seen() -> tuple[int, list[int]]:
+            client = pop3(host)
+            count = client.stat()[0]
+            sizes = [len(client.retr(3)[1]) for _ in range(2)] if count == 3 else []
+            client.quit()
+            return count, sizes
+
+        count, sizes = await blocking(seen)
+        assert (count, sizes[0] < sizes[1]) == (3, True)
+        assert (await blocking(seen))[0] == 2
+
+
+async def test_one_protocol_alone_may_hide_what_is_old() -> None:
+    for quirk, expected in (("imap_window_30d", ([b"0"], 1)), ("pop3_window_30d", ([b"1"], 0))):
+        async with hosted(quirk) as host:
+            host.mailstore(USER).deliver(b"old\r\n", internal_date=datetime.now(UTC) - timedelta(days=31))
+
+            def counts(host: LabHost = host) -> tuple[Any, Any]:
+                client, drop = imap(host), pop3(host)
+                seen = client.select()[1], drop.stat()[0]
+                client.logout()
+                drop.quit()
+                return seen
+
+            assert await blocking(counts) == expected
+
+
+async def test_pop3_may_show_all_mail() -> None:
+    async with hosted("pop3_all_mail") as host:
+        host.mailstore(USER).deliver(b"Subject: in\r\n\r\n")
+        host.mailstore(USER).create(b"Out")
+        host.mailstore(USER).deliver(b"Subject: out\r\n\r\n", mailbox=b"Out")
+
+        def lines() -> list[bytes]:
+            client = pop3(host)
+            found = [client.retr(number)[1][0] for number in (1, 2)]
+            client.quit()
+            return found
+
+        first, second = await blocking(lines)
+        assert first == b"Subject: in"
+        assert second.startswith(b"X-UIDL: ")
+
+
 def test_every_quirk_is_read_somewhere_in_the_lab_and_shown_by_a_test() -> None:
     from pathlib import Path
 

@@ -6,7 +6,8 @@ import pytest
 
 from mailferry.config.loader import load
 from mailferry.lab.narration import ClaimBroken, Narrator
-from mailferry.lab.rehearsed_service import DOORS, RehearsedService, ServiceBroke, TargetAccess
+from mailferry.lab.rehearsed_service import DOORS, RehearsedService, TargetAccess
+from mailferry.lab.service_process import ServiceBroke
 
 
 @pytest.fixture

@@ -26,11 +26,11 @@ def scene(tmp_path: Path) -> Any:
         domains.add(conn, "example.test", source_imap="imaps://localhost:1")
         account = accounts.ensure(conn, ADDRESS, domain="example.test")
         rows = [
-            uidls.MappedUidl(None, 0, b"hidden"),
-            uidls.MappedUidl(b"one", 1, b"t1"),
-            uidls.MappedUidl(b"two", 2, b"t2"),
+            uidls.MappedUidl(None, b"hidden"),
+            uidls.MappedUidl(b"one", b"t1"),
+            uidls.MappedUidl(b"two", b"t2"),
         ]
-        uidls.save_map(conn, account.id, rows)
+        uidls.save_map(conn, account.id, uidls.pack_map(rows))
 
     database.run_now("fill", fill)
     yield Scene(ADDRESS, None, tmp_path / "users", path), database  # type: ignore[arg-type]

@@ -9,7 +9,9 @@ from mailferry.model.access import Secret
 from mailferry.passwords.sealing import KeyRing
 from mailferry.passwords.service_key import ServiceKey
 from mailferry.passwords.work_threads import WorkThreads
+from mailferry.store.database import Database
 from tests.kit.stores import open_store, store, store_kind, store_url
+from tests.passwords.world import World
 
 __all__ = ["open_store", "store", "store_kind", "store_url"]
 
@@ -26,3 +28,10 @@ def threads() -> Iterator[WorkThreads]:
 @pytest.fixture
 def keyring(tmp_path: Path) -> KeyRing:
     return KeyRing(tmp_path / "keys", ServiceKey(Secret(b"service key for tests, 32 octets")))
+
+
+@pytest.fixture
+def world(store: Database, keyring: KeyRing, threads: WorkThreads, tmp_path: Path) -> World:
+    folder = tmp_path / "target"
+    folder.mkdir()
+    return World(store, keyring, threads, folder / "users")

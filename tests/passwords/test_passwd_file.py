@@ -12,6 +12,7 @@ from mailferry.model.causes import Unavailable
 from mailferry.passwords.backend import PushResult
 from mailferry.passwords.passwd_file import PasswdFile
 from mailferry.passwords.work_threads import WorkThreads
+from tests.passwords.beds import new
 
 FILE = (
     b"# a remark: with a colon\n"
@@ -34,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 
 async def test_only_the_hash_of_the_first_line_changes(path: Path, threads: WorkThreads) -> None:
     backend = PasswdFile(path, threads=threads)
-    assert await backend.push("u@a.test", "{X}new", expected="{PLAIN}old") is PushResult.DONE
+    assert await backend.push("u@a.test", new("{X}new"), expected="{PLAIN}old") is PushResult.DONE
     assert path.read_bytes() == FILE.replace(b"{PLAIN}old", b"{X}new")
 
 
@@ -43,14 +44,14 @@ async def test_a_line_without_further_fields_stays_without(
     path: Path, threads: WorkThreads, user: str
 ) -> None:
     backend = PasswdFile(path, threads=threads)
-    assert await backend.push(user, "{X}new", expected="{PLAIN}x") is PushResult.DONE
+    assert await backend.push(user, new("{X}new"), expected="{PLAIN}x") is PushResult.DONE
     old = f"{user}:{{PLAIN}}x".encode()
     assert path.read_bytes() == FILE.replace(old, f"{user}:{{X}}new".encode())
 
 
 async def test_a_new_line_goes_behind_a_last_one_without_line_end(path: Path, threads: WorkThreads) -> None:
     backend = PasswdFile(path, threads=threads, create=True)
-    assert await backend.push("new@a.test", "{X}new", expected=None) is PushResult.CREATED
+    assert await backend.push("new@a.test", new("{X}new"), expected=None) is PushResult.CREATED
     assert path.read_bytes() == FILE + b"\nnew@a.test:{X}new\n"
 
 
@@ -58,7 +59,7 @@ async def test_mode_and_owner_stay(path: Path, threads: WorkThreads) -> None:
     if os.geteuid() == 0:
         os.chown(path, 65534, 65534)
     before = path.stat()
-    await PasswdFile(path, threads=threads).push("u@a.test", "{X}new", expected="{PLAIN}old")
+    await PasswdFile(path, threads=threads).push("u@a.test", new("{X}new"), expected="{PLAIN}old")
     after = path.stat()
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
     assert stat.S_IMODE(after.st_mode) == 0o640
@@ -68,13 +69,13 @@ async def test_mode_and_owner_stay(path: Path, threads: WorkThreads) -> None:
 async def test_a_symbolic_link_stays_one(path: Path, tmp_path: Path, threads: WorkThreads) -> None:
     link = tmp_path / "link"
     link.symlink_to(path)
-    await PasswdFile(link, threads=threads).push("u@a.test", "{X}new", expected="{PLAIN}old")
+    await PasswdFile(link, threads=threads).push("u@a.test", new("{X}new"), expected="{PLAIN}old")
     assert link.is_symlink()
     assert b"{X}new" in path.read_bytes()
 
 
 async def test_nothing_else_is_left_in_the_folder(path: Path, tmp_path: Path, threads: WorkThreads) -> None:
-    await PasswdFile(path, threads=threads).push("u@a.test", "{X}new", expected="{PLAIN}old")
+    await PasswdFile(path, threads=threads).push("u@a.test", new("{X}new"), expected="{PLAIN}old")
     assert {one.name for one in tmp_path.iterdir()} == {"users", ".users.mailferry-lock"}
 
 
@@ -85,7 +86,7 @@ async def test_a_name_that_would_be_another_line_is_refused(
 ) -> None:
     backend = PasswdFile(path, threads=threads, create=True)
     with pytest.raises(ValueError, match="cannot stand"):
-        await backend.push(user, "{X}new", expected=None)
+        await backend.push(user, new("{X}new"), expected=None)
     with pytest.raises(ValueError, match="cannot stand"):
         await backend.current(user)
     assert path.read_bytes() == FILE
@@ -96,7 +97,7 @@ async def test_a_hash_that_would_be_another_field_is_refused(
     path: Path, threads: WorkThreads, new_hash: str
 ) -> None:
     with pytest.raises(ValueError, match="no colon"):
-        await PasswdFile(path, threads=threads).push("u@a.test", new_hash, expected="{PLAIN}old")
+        await PasswdFile(path, threads=threads).push("u@a.test", new(new_hash), expected="{PLAIN}old")
 
 
 async def test_a_missing_file_is_unavailable_and_not_an_empty_one(
@@ -106,5 +107,5 @@ async def test_a_missing_file_is_unavailable_and_not_an_empty_one(
     with pytest.raises(Unavailable, match="No such file"):
         await backend.current("u@a.test")
     with pytest.raises(Unavailable):
-        await backend.push("u@a.test", "{X}new", expected=None)
+        await backend.push("u@a.test", new("{X}new"), expected=None)
     assert not list(tmp_path.iterdir())

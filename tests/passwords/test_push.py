@@ -12,25 +12,16 @@ from twisted.internet.defer import DeferredList, ensureDeferred
 from mailferry.model.access import Secret
 from mailferry.model.account import Event, Phase
 from mailferry.model.causes import Answer, Cause
-from mailferry.passwords.backend import PushResult
+from mailferry.passwords.backend import NewPassword, PushResult
 from mailferry.passwords.passwd_file import PasswdFile
 from mailferry.passwords.push import PasswordKeeper
 from mailferry.passwords.sealing import KeyDestroyed, KeyRing, Purpose
-from mailferry.passwords.work_threads import WorkThreads
 from mailferry.store import passwords
-from mailferry.store.database import Database
 from mailferry.store.faults import Conflict
 from tests.kit.canary import canary, search_files
 from tests.passwords.world import World, witness
 
 pytestmark = pytest.mark.deadline(60)
-
-
-@pytest.fixture
-def world(store: Database, keyring: KeyRing, threads: WorkThreads, tmp_path: Path) -> World:
-    folder = tmp_path / "target"
-    folder.mkdir()
-    return World(store, keyring, threads, folder / "users")
 
 
 # --- before the flip
@@ -415,8 +406,8 @@ class Overtaken(PasswdFile):
         super().__init__(world.users, threads=world.threads)
         self._newer: Callable[[], None] | None = newer
 
-    async def push(self, address: str, new_hash: str, *, expected: str | None) -> PushResult:
-        result = await super().push(address, new_hash, expected=expected)
+    async def push(self, address: str, new: NewPassword, *, expected: str | None) -> PushResult:
+        result = await super().push(address, new, expected=expected)
         newer, self._newer = self._newer, None
         if newer is not None:
             newer()

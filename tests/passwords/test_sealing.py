@@ -100,7 +100,7 @@ def test_a_lost_key_file_is_told_apart_from_a_broken_one(keyring: KeyRing, tmp_p
     sealed = seal(keyring)
     (file,) = (tmp_path / "keys").glob("*.key")
     file.write_bytes(b"rubbish")
-    with pytest.raises(SealBroken, match="no key file"):
+    with pytest.raises(SealBroken, match="is it a key file"):
         keyring.unseal("a.test", 1, 7, Purpose.PUSH, sealed)
     file.unlink()
     with pytest.raises(KeyDestroyed):

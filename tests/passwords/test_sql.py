@@ -11,6 +11,7 @@ from mailferry.passwords.backend import PushResult
 from mailferry.passwords.sql import BadSqlBackend, SqlTable
 from mailferry.passwords.work_threads import WorkThreads
 from tests.kit.canary import canary
+from tests.passwords.beds import new
 
 SELECT = "SELECT password FROM mailbox WHERE username = :address"
 UPDATE = "UPDATE mailbox SET password = :hash WHERE username = :address"
@@ -34,7 +35,7 @@ def table(folder: Path, threads: WorkThreads, **statements: str) -> SqlTable:
 async def test_an_empty_column_is_an_account_without_a_password(tmp_path: Path, threads: WorkThreads) -> None:
     backend = table(tmp_path, threads)
     assert await backend.current("null@a.test") == ""
-    assert await backend.push("null@a.test", "{X}new", expected="") is PushResult.DONE
+    assert await backend.push("null@a.test", new("{X}new"), expected="") is PushResult.DONE
     assert await backend.current("null@a.test") == "{X}new"
 
 
@@ -46,13 +47,13 @@ async def test_a_statement_may_name_the_expected_hash_and_hold_colons(
         "WHERE username = :address AND password = :expected"
     )
     backend = table(tmp_path, threads, update=update)
-    assert await backend.push("u@a.test", "{X}new", expected="old") is PushResult.DONE
+    assert await backend.push("u@a.test", new("{X}new"), expected="old") is PushResult.DONE
 
 
 async def test_a_statement_that_hits_several_rows_is_undone(tmp_path: Path, threads: WorkThreads) -> None:
     backend = table(tmp_path, threads, update="UPDATE mailbox SET password = :hash WHERE :address <> ''")
     with pytest.raises(Unavailable, match="changed 4 rows"):
-        await backend.push("u@a.test", "{X}new", expected="old")
+        await backend.push("u@a.test", new("{X}new"), expected="old")
     assert await backend.current("u@a.test") == "old"
     with pytest.raises(Unavailable, match="more than one row"):
         await backend.current("twin@a.test")
@@ -62,7 +63,20 @@ async def test_a_statement_that_hits_nobody_changed_nothing(tmp_path: Path, thre
     backend = table(
         tmp_path, threads, update="UPDATE mailbox SET password = :hash WHERE username = '' || :address || 'x'"
     )
-    assert await backend.push("u@a.test", "{X}new", expected="old") is PushResult.CONFLICT
+    assert await backend.push("u@a.test", new("{X}new"), expected="old") is PushResult.CONFLICT
+
+
+async def test_a_creating_statement_that_makes_nothing_made_no_account(
+    tmp_path: Path, threads: WorkThreads
+) -> None:
+    create = (
+        "INSERT INTO mailbox (username, password, changed) "
+        "SELECT :address, :hash, :local_part || ' at ' || :domain WHERE :domain = 'a.test'"
+    )
+    backend = table(tmp_path, threads, create=create)
+    assert await backend.push("new@b.test", new("{X}new"), expected=None) is PushResult.MISSING
+    assert await backend.push("new@a.test", new("{X}new"), expected=None) is PushResult.CREATED
+    assert await backend.current("new@a.test") == "{X}new"
 
 
 @pytest.mark.hazard("T31")

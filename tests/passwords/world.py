@@ -11,9 +11,11 @@ from mailferry.model.account import Event, Phase, Trigger
 from mailferry.model.causes import Cause, Refused, Unavailable
 from mailferry.model.witness import Witness
 from mailferry.passwords import schemes
+from mailferry.passwords.backend import NewPassword, PasswordBackend, PushResult
 from mailferry.passwords.passwd_file import PasswdFile
 from mailferry.passwords.push import PasswordKeeper
 from mailferry.passwords.sealing import KeyRing
+from mailferry.passwords.source_word import TryMadeUp
 from mailferry.passwords.trust import Trust
 from mailferry.passwords.work_threads import WorkThreads
 from mailferry.store import accounts, domains, passwords
@@ -38,6 +40,19 @@ def witness(*, confidential: bool = True) -> Witness:
     return Witness(SERVER, USER, confidential, "NAMESPACE")
 
 
+class UnreadFile(PasswdFile):
+    """The users file as a place that can be written and not read, as the site's own program is."""
+
+    readable = False
+
+    async def current(self, address: str) -> str | None:
+        raise AssertionError("it cannot be read")
+
+    async def push(self, address: str, new: NewPassword, *, expected: str | None) -> PushResult:
+        assert expected is None, "nothing can be compared"
+        return await super().push(address, new, expected=await super().current(address))
+
+
 @dataclass
 class World:
     store: Database
@@ -48,6 +63,9 @@ class World:
     scheme: str = "SSHA512"  # fast; the slow ones are compared elsewhere
     logins: list[bytes] = field(default_factory=list)
     before_prove: Callable[[], None] = lambda: None
+    backend: PasswordBackend | None = None
+    """In place of the users file's own: it must write there as well."""
+    try_made_up: TryMadeUp | None = None
 
     def __post_init__(self) -> None:
         if not self.users.exists():
@@ -58,10 +76,11 @@ class World:
         return PasswordKeeper(
             database=self.store,
             keyring=self.keyring,
-            backend=PasswdFile(self.users, threads=self.threads),
+            backend=self.backend or PasswdFile(self.users, threads=self.threads),
             scheme=self.scheme,
             prove=self.prove,
             threads=self.threads,
+            try_made_up=self.try_made_up,
         )
 
     # the target
@@ -125,6 +144,11 @@ class World:
         return await self.keeper.bring_to_target(
             account, self.domain, Secret(octets), witness(confidential=confidential)
         )
+
+    async def login_at_target(self, account: Account, octets: bytes) -> None:
+        """The target takes a password that is not ours."""
+        assert self.target_takes(octets)
+        await self.keeper.own_at_target(account, self.domain, Secret(octets))
 
     async def settled(self) -> None:
         """Wait for background work."""

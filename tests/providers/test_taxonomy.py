@@ -312,12 +312,23 @@ def test_silence_is_a_server_that_is_down(stage: str, cause: Cause) -> None:
     ("text", "seconds"),
     [
         ("Request is throttled. Suggested Backoff Time: 1500 milliseconds", 1.5),
-        ("Suggested Backoff Time: 99999999 milliseconds", 900.0),
+        ("Suggested Backoff Time: 99999999 milliseconds", 21600.0),
         ("[LOGIN-DELAY] wait 60 s", 60.0),
+        ("[THROTTLED] please try again in 15 minutes", 900.0),
+        ("Too many logins, retry after 2 hours.", 7200.0),
+        ("rate limit hit; wait at least 5 mins", 300.0),
+        ("Retry-After: 30", 30.0),
+        ("try again later, in 90 secs", 90.0),
+        ("wait 500 ms", 0.5),
+        ("登录过于频繁，请在15分钟后再试", 900.0),
+        ("请 30 秒后重试", 30.0),
+        ("请1小时以后再试", 3600.0),
+        ("try again later", None),
         ("later", None),
+        ("you have 15 minutes of mail", None),
     ],
 )
-def test_a_named_time_is_honoured_up_to_a_quarter_of_an_hour(text: str, seconds: float | None) -> None:
+def test_a_named_time_is_honoured_up_to_six_hours(text: str, seconds: float | None) -> None:
     assert retry_after(text) == seconds
 
 

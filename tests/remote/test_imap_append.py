@@ -10,7 +10,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 
 from mailferry.model.causes import Cause, Refused, Unavailable
-from mailferry.remote.imap_append import AppendStream
+from mailferry.remote.imap_append import AppendStream, append_words
 from tests.kit.scripted import Talk
 from tests.remote.sessions import imap
 
@@ -425,3 +425,39 @@ async def test_an_answer_that_comes_too_soon_is_no_success(forged: bytes) -> Non
         stream.end_message()
         with pytest.raises(Unavailable):
             await stream.finish()
+
+
+async def test_a_target_that_wants_less_haste_holds_the_source_back_meanwhile() -> None:
+    clock, pressure = Clock(), []
+    appending = Appending(b"OK [THROTTLED] slowly", plus=b"+")
+    async with imap(appending, b"LITERAL+ MULTIAPPEND", clock=clock) as (client, _):
+        client.tell_pressure(pressure.append)
+        first = client.append_batch(b"INBOX")
+        put(first, b"one")
+        assert [r.stored for r in await first.finish()] == [True]
+        second = client.append_batch(b"INBOX")
+        put(second, b"two")
+        assert (second.wants_pause, pressure) == (True, [True])
+        finishing = ensureDeferred(second.finish())
+        clock.advance(0.06)
+        assert [r.stored for r in await finishing] == [True]
+        assert pressure == [True, False]
+
+
+async def test_messages_given_in_one_step_are_the_same_on_the_wire_and_go_out_together() -> None:
+    for capabilities, commands in (
+        (
+            b"LITERAL+ MULTIAPPEND",
+            [b'APPEND "INBOX" (\\Seen) "%b" {3+}<one> (\\Seen) "%b" {3+}<two>' % (DATE, DATE)],
+        ),
+        (b"LITERAL+", [b'APPEND "INBOX" (\\Seen) "%b" {3+}<%b>' % (DATE, body) for body in (b"one", b"two")]),
+        (b"MULTIAPPEND", [b'APPEND "INBOX" (\\Seen) "%b" {3}<one> (\\Seen) "%b" {3}<two>' % (DATE, DATE)]),
+    ):
+        appending = Appending(b"OK done")
+        async with imap(appending, capabilities) as (client, _):
+            stream = client.append_batch(b"INBOX")
+            for body in (b"one", b"two"):
+                stream.whole(append_words([b"\\Seen"], DATE), memoryview(body))
+            stream.flush()
+            assert [r.stored for r in await stream.finish()] == [True, True]
+        assert appending.commands == commands

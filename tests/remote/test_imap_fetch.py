@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.task import Clock
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import Clock, deferLater
 
 from mailferry.model.causes import Cause, Refused, Unavailable
 from mailferry.remote.imap_answers import AnswerReader
 from mailferry.remote.imap_fetch import BODY, BodyReader
+from mailferry.remote.message_sink import WholeSink
 from tests.kit.scripted import Talk
 from tests.remote.sessions import Collected, answering, commands_of, imap
 
@@ -333,3 +339,98 @@ def test_hostile_octets_end_in_unavailable_or_in_nothing(junk: bytes) -> None:
         reader.broken()
     for body in sink.messages.values():
         assert len(body) <= 300
+
+
+class Whole(Collected, WholeSink):
+    """A sink that takes small messages in one step; `pause_at` are UIDs at which it has enough for now."""
+
+    pause_at: frozenset[int] = frozenset()
+    reads: int = 0
+    pause: Callable[[], None] = staticmethod(lambda: None)
+
+    def whole(self, key: int, octets: memoryview) -> None:
+        assert key not in self.messages, "a message twice"
+        self.messages[key] = bytes(octets)
+        self.events.append(f"whole {key}")
+        if key in self.pause_at:
+            self.pause()
+
+    def so_far(self) -> None:
+        self.reads += 1
+
+
+MANY = {uid: b"Subject: %d\r\n\r\n" % uid + b"y" * uid * 7 for uid in range(1, 41)}
+
+
+@given(cuts=st.lists(st.integers(0, 12_000), max_size=6))
+def test_many_small_messages_are_the_same_however_the_network_cuts_them(cuts: list[int]) -> None:
+    octets = b"".join(
+        fetched(uid, body)
+        if uid % 7
+        else b"* %d FETCH (FLAGS () UID %d BODY[] " % (uid, uid) + literal(body) + b")\r\n"
+        for uid, body in MANY.items()
+    )
+    sink = Whole()
+    reader = BodyReader(MANY, BODY, sink)
+    answers = AnswerReader(lambda: reader, lambda _: None)
+    bounds = sorted({0, len(octets), *(min(cut, len(octets)) for cut in cuts)})
+    for start, end in itertools.pairwise(bounds):
+        answers.feed(octets[start:end])
+    assert sink.messages == MANY
+    assert not reader.wanted
+    assert list(sink.messages) == sorted(MANY)
+
+
+@pytest.mark.hazard("D4")
+@pytest.mark.parametrize("behind", [b"x)\r\n", b" FLAGS ())\r\nx", b")x\r\n"])
+async def test_a_small_message_whose_answer_is_unsound_is_not_taken_in_one_step(behind: bytes) -> None:
+    broken = b"* 2 FETCH (UID 2 BODY[] {5}\r\nhello" + behind
+    async with imap(answering(fetched(1, ONE) + broken + b"%t OK done\r\n")) as (client, _):
+        sink = Whole()
+        with contextlib.suppress(Unavailable):
+            await client.fetch_bodies([1, 2], sink)
+        assert sink.messages[1] == ONE
+        assert "whole 2" not in sink.events
+
+
+async def test_a_paused_session_hands_nothing_on_until_it_is_resumed() -> None:
+    answer = b"".join(fetched(uid, ONE) for uid in range(1, 9)) + b"%t OK done\r\n"
+    async with imap(answering(answer)) as (client, rec):
+        sink = Whole()
+        sink.pause_at, sink.pause = frozenset({3}), client.pause
+        fetching = ensureDeferred(client.fetch_bodies_once(range(1, 9), sink))
+        await rec.talk()
+        while len(sink.messages) < 3:
+            await turns(1)
+        await turns(20)
+        assert list(sink.messages) == [1, 2, 3]
+        client.resume()
+        assert (await fetching).missing == ()
+        assert list(sink.messages) == list(range(1, 9))
+
+
+async def test_what_came_before_the_end_is_handed_on_although_reading_was_paused_then() -> None:
+    async def gone(talk: Talk) -> None:
+        await talk.line()
+        talk.send(b"".join(fetched(uid, ONE) for uid in range(1, 6)))
+        talk.close()
+
+    async with imap(gone) as (client, _):
+        sink = Whole()
+        sink.pause_at, sink.pause = frozenset({2}), client.pause
+        fetching = ensureDeferred(client.fetch_bodies_once(range(1, 9), sink))
+        while len(sink.messages) < 2:
+            await turns(1)
+        await turns(20)
+        client.resume()
+        with pytest.raises(Unavailable):
+            await fetching
+        assert list(sink.messages) == [1, 2, 3, 4, 5]
+
+
+async def turns(number: int) -> None:
+    """Let the reactor go round."""
+    from twisted.internet import reactor
+
+    for _ in range(number):
+        await deferLater(reactor, 0, lambda: None)

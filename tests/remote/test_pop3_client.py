@@ -31,6 +31,20 @@ def leaving(words: bytes) -> Script:
     return run
 
 
+def serving(*messages: bytes, ending: bytes = b".\r\n") -> Script:
+    """A maildrop whose messages go over the wire as they are given; NOOP is answered."""
+
+    async def run(talk: Talk) -> None:
+        while True:
+            verb, _, rest = (await talk.line()).partition(b" ")
+            if verb == b"NOOP":
+                talk.send(b"+OK\r\n")
+            else:
+                talk.send(b"+OK\r\n" + messages[int(rest.split()[0]) - 1] + ending)
+
+    return run
+
+
 async def test_the_maildrop_is_told() -> None:
     script = saying(
         b"+OK 3 900\r\n",
@@ -63,16 +77,16 @@ async def test_a_body_is_un_stuffed_whatever_its_segments(wire: bytes, body: byt
         from twisted.internet.task import deferLater
 
         await talk.line()
-        for octet in b"+OK here it is\r\n" + wire:
+        for octet in b"+OK here it is\r\n" + wire + b"+OK noop\r\n":
             talk.send(bytes([octet]))
             await deferLater(reactor, 0, lambda: None)
 
     async with pop3(dribble) as (client, rec):
         sink = Collected()
-        await client.retr(7, sink)
+        await client.fetch([7], sink)
         assert sink.messages == {7: body}
         assert sink.sizes == {7: None}
-        assert rec.received == b"RETR 7\r\n"
+        assert rec.received == b"RETR 7\r\nNOOP\r\n"
 
 
 async def test_without_pipelining_each_command_waits_for_the_reply_before_it() -> None:
@@ -81,10 +95,12 @@ async def test_without_pipelining_each_command_waits_for_the_reply_before_it() -
             assert await talk.line() == b"TOP %d 0" % number
             assert len(talk.received) == talk._taken, "a command before the reply"
             talk.send(b"+OK\r\nsubject: %d\r\n\r\n.\r\n" % number)
+        assert await talk.line() == b"NOOP"
+        talk.send(b"+OK\r\n")
 
     async with pop3(strict) as (client, _):
         sink = Collected()
-        await client.fetch([3, 1, 2], sink, top_lines=0)
+        await client.fetch([1, 2, 3, 2], sink, top_lines=0)
         assert sink.messages == {n: b"subject: %d\r\n\r\n" % n for n in (1, 2, 3)}
 
 
@@ -96,6 +112,8 @@ async def test_with_pipelining_a_window_of_64_is_on_its_way() -> None:
         for number in range(65, 101):
             await talk.line()
             talk.send(b"+OK\r\nm%d\r\n.\r\n" % number)
+        assert await talk.line() == b"NOOP"
+        talk.send(b"+OK\r\n")
 
     async with pop3(windowed, b"PIPELINING") as (client, _):
         sink = Collected()
@@ -109,6 +127,7 @@ async def test_one_refused_message_does_not_stop_the_rest() -> None:
         b"+OK\r\none\r\n.\r\n",
         b"-ERR Can't get the letter xtb[301], try again later\r\n",
         b"+OK\r\nthree\r\n.\r\n",
+        b"-ERR what is NOOP\r\n",
     )
     async with pop3(script) as (client, _):
         sink = Collected()
@@ -123,20 +142,27 @@ async def test_a_refusal_names_its_cause() -> None:
         with pytest.raises(Refused):
             await client.uidl()
         with pytest.raises(Unavailable) as caught:
-            await client.retr(10, Collected())
+            await client.stat()
         assert caught.value.cause is Cause.RATE_LIMITED
         assert not client.closed
 
 
 @pytest.mark.hazard("D4")
 @pytest.mark.parametrize(
-    "words", [b"+OK\r\n", b"+OK\r\nhalf a mess", b"+OK\r\nall but the dot\r\n", b"+OK\r\nx\r\n."]
+    "words",
+    [
+        b"+OK\r\n",
+        b"+OK\r\nhalf a mess",
+        b"+OK\r\nall but the dot\r\n",
+        b"+OK\r\nx\r\n.",
+        b"+OK\r\nnobody says whether this was all\r\n.\r\n",
+    ],
 )
 async def test_a_body_that_breaks_off_is_broken_and_never_ended(words: bytes) -> None:
     async with pop3(leaving(words)) as (client, _):
         sink = Collected()
         with pytest.raises(Unavailable):
-            await client.retr(1, sink)
+            await client.fetch([1], sink)
         assert sink.events == ["begin 1", "broken 1"]
 
 
@@ -205,7 +231,7 @@ async def test_what_a_sink_raises_comes_out_of_the_fetch() -> None:
     async with pop3(saying(b"+OK\r\nx\r\n.\r\n")) as (client, _):
         sink = Full()
         with pytest.raises(OSError, match="no room"):
-            await client.retr(1, sink)
+            await client.fetch([1], sink)
         assert sink.events == ["begin 1", "broken 1"]
 
 
@@ -216,3 +242,73 @@ async def test_quit_is_said_once_and_a_close_is_as_good() -> None:
             await client.quit()
             assert rec.received == b"QUIT\r\n"
             assert client.closed
+
+
+async def test_quit_does_not_wait_behind_a_message_that_is_on_its_way() -> None:
+    async def begun(talk: Talk) -> None:
+        await talk.line()
+        talk.send(b"+OK\r\nand it goes on and on")
+
+    async with pop3(begun) as (client, rec):
+        fetching = ensureDeferred(client.fetch([1], Collected()))
+        talk = await rec.talk()
+        await talk.until(lambda: b"RETR" in talk.received)
+        await client.quit()
+        with pytest.raises(Unavailable):
+            await fetching
+        assert b"QUIT" not in rec.received
+
+
+async def test_a_server_that_never_answers_quit_is_left_after_two_seconds() -> None:
+    clock = Clock()
+
+    async def mute(talk: Talk) -> None:
+        await talk.line()
+
+    async with pop3(mute, clock=clock) as (client, rec):
+        leaving = ensureDeferred(client.quit())
+        talk = await rec.talk()
+        await talk.until(lambda: b"QUIT" in talk.received)
+        clock.advance(2.0)
+        await leaving
+        assert client.closed
+
+
+async def test_capa_tells_how_long_to_wait_between_logins() -> None:
+    async with pop3(saying(b"+OK\r\nLOGIN-DELAY 900 USER\r\n.\r\n")) as (client, _):
+        await client.capa()
+        assert client.login_delay == 900
+
+
+LONE_DOT = b"Subject: lone\r\n\r\nabove\r\n.\r\nbelow\r\n"
+
+
+@pytest.mark.hazard("D4")
+@pytest.mark.parametrize("capabilities", [b"", b"PIPELINING"])
+async def test_a_lone_dot_that_was_not_stuffed_ends_no_message(capabilities: bytes) -> None:
+    messages = (b"one\r\n", LONE_DOT, b"three\r\n", b".four\r\n..\r\n", LONE_DOT)
+    async with pop3(serving(*messages), capabilities) as (client, _):
+        sink = Collected()
+        outcome = await client.fetch([1, 2, 3, 4, 5], sink)
+        assert outcome.refused == {}
+        assert sink.messages == dict(enumerate(messages, 1))
+
+
+async def test_dots_taken_out_before_it_was_known_that_nothing_is_stuffed_are_put_back() -> None:
+    message = b"..two of its own\r\n" + b"x" * 70_000 + b"\r\n.one\r\n"
+    async with pop3(serving(message, b"last\r\n")) as (client, rec):
+        sink = Collected()
+        await client.fetch([1, 2], sink)
+        assert sink.messages == {1: message, 2: b"last\r\n"}
+        assert rec.received.count(b"RETR 1\r\n") == 2
+
+
+@pytest.mark.hazard("D4")
+@pytest.mark.parametrize("capabilities", [b"", b"PIPELINING"])
+async def test_a_last_line_without_its_end_glues_no_two_messages_together(capabilities: bytes) -> None:
+    messages = (b"Subject: 1\r\n\r\nno end", b"Subject: 2\r\n\r\nnone here", b"Subject: 3\r\n\r\n")
+    async with pop3(serving(*messages), capabilities) as (client, _):
+        sink = Collected()
+        sizes = {number: len(octets) for number, octets in enumerate(messages, 1)}
+        await client.fetch([1, 2, 3], sink, sizes=sizes)
+        assert sink.messages == dict(enumerate(messages, 1))

@@ -38,7 +38,9 @@ def test_an_empty_database_is_upgraded_and_a_second_time_nothing_happens(empty_u
     store = Database(empty_url)
     if empty_url.startswith("sqlite"):
         Path(empty_url.removeprefix("sqlite:///")).touch()
-    with pytest.raises(StoreUnavailable, match="is empty, 0001 is needed; run `mailferry db upgrade`"):
+    with pytest.raises(
+        StoreUnavailable, match=f"is empty, {KNOWN[-1]} is needed; run `mailferry db upgrade`"
+    ):
         store.read_now("any", domains.listing)
     assert store.upgrade().present is None
     assert store.upgrade().current

@@ -13,18 +13,20 @@ from mailferry.store.faults import StillOpen
 from tests.kit.stores import OpenStore
 from tests.store.rows import Account, node, open_session, precopy
 
+BOX = b"Work"
+
 
 def tell(store: Database, **numbers: int) -> None:
-    told = {int(name.removeprefix("s")): number for name, number in numbers.items()}
+    told = {int(name.removeprefix("s")): {BOX: number} for name, number in numbers.items()}
     store.run_now("tell", lambda conn: deletions.tell(conn, told))
 
 
 def seen(store: Database, account: Account) -> int:
-    return store.read_now("seen", lambda conn: deletions.seen(conn, account.id))
+    return store.read_now("seen", lambda conn: deletions.seen(conn, account.id)).get(BOX, 0)
 
 
 def take_off(store: Database, account: Account, number: int) -> None:
-    store.run_now("take off", lambda conn: deletions.take_off(conn, account.id, number))
+    store.run_now("take off", lambda conn: deletions.take_off(conn, account.id, {BOX: number}))
 
 
 def test_each_session_tells_its_running_sum_and_the_account_bears_them_all(store: Database) -> None:
@@ -45,7 +47,7 @@ def test_the_last_word_of_a_session_goes_with_its_row(store: Database) -> None:
     with pytest.raises(StillOpen):
         store.run_now("freeze", lambda conn: cutovers.freeze(conn, account.id, account.epoch, 4e9))
     for _ in range(2):
-        store.run_now("close", lambda conn: sessions.close_session(conn, row, deletions_seen=12))
+        store.run_now("close", lambda conn: sessions.close_session(conn, row, deletions_seen={BOX: 12}))
     tell(store, **{f"s{row}": 20})
     assert seen(store, account) == 12
     store.run_now("freeze", lambda conn: cutovers.freeze(conn, account.id, account.epoch, 4e9))
@@ -55,7 +57,7 @@ def test_a_process_that_was_declared_dead_tells_nothing_more(store: Database) ->
     account, here = precopy(store), node(store)
     row = open_session(store, account, here)
     store.run_now("void", lambda conn: nodes.void(conn, here))
-    store.run_now("close", lambda conn: sessions.close_session(conn, row, deletions_seen=12))
+    store.run_now("close", lambda conn: sessions.close_session(conn, row, deletions_seen={BOX: 12}))
     assert seen(store, account) == 0
 
 
@@ -82,7 +84,7 @@ def test_deletions_that_are_told_while_others_are_taken_off_stay(
 
     def more() -> None:
         for number in range(101, 151):
-            second.run_now("tell", lambda conn, number=number: deletions.tell(conn, {row: number}))
+            second.run_now("tell", lambda conn, number=number: deletions.tell(conn, {row: {BOX: number}}))
 
     telling = threading.Thread(target=more)
     telling.start()
@@ -90,3 +92,13 @@ def test_deletions_that_are_told_while_others_are_taken_off_stay(
         take_off(store, account, 2)
     telling.join()
     assert seen(store, account) == 50
+
+
+def test_mailboxes_are_counted_and_taken_off_apart(store: Database) -> None:
+    account = precopy(store)
+    row = open_session(store, account, node(store))
+    numbers = {b"INBOX": 5, b"Work": 7}
+    store.run_now("tell", lambda conn: deletions.tell(conn, {row: numbers}))
+    store.run_now("off", lambda conn: deletions.take_off(conn, account.id, {b"Work": 7, b"Else": 3}))
+    store.run_now("tell", lambda conn: deletions.tell(conn, {row: {**numbers, b"INBOX": 6}}))
+    assert store.read_now("seen", lambda conn: deletions.seen(conn, account.id)) == {b"INBOX": 6}

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from mailferry.model.account import Event, Phase
 from mailferry.store import accounts, cutovers, flips_log
@@ -43,6 +44,18 @@ def test_each_change_of_side_is_logged_once_and_nothing_else(store: Database, lo
     ]
     assert log.stat().st_mode & 0o777 == 0o600
     assert flips_log.behind(store, log) == 0
+
+
+def test_what_is_not_logged_yet_is_found_without_reading_every_flip(store: Database) -> None:
+    def plan(conn: Connection) -> str:
+        explain = "EXPLAIN QUERY PLAN"
+        if conn.dialect.name == "postgresql":
+            conn.exec_driver_sql("SET enable_seqscan = off")  # the table is too small for any index
+            explain = "EXPLAIN"
+        asked = flips_log.UNLOGGED.compile(conn, compile_kwargs={"literal_binds": True})
+        return str(conn.exec_driver_sql(f"{explain} {asked}").all())
+
+    assert "ix_flips_unlogged" in store.read_now("plan", plan)
 
 
 def test_a_flip_whose_process_died_before_logging_is_logged_by_the_next(
@@ -121,7 +134,7 @@ def test_a_restored_store_is_found_out_and_reconciled(
 @pytest.mark.hazard("D18")
 def test_a_copy_of_the_files_taken_at_any_moment_starts(store: Database, tmp_path: Path, log: Path) -> None:
     """Copies made between writes, as a power cut leaves them: the log ahead is told, nothing else is wrong."""
-    source = tmp_path.glob("*.db").__next__()
+    source = next(tmp_path.rglob("*.db"))
     store.run_now("domain", add_domain)
     for number in range(8):
         switched(store, f"u{number}@a.test")
@@ -129,7 +142,7 @@ def test_a_copy_of_the_files_taken_at_any_moment_starts(store: Database, tmp_pat
         copy = tmp_path / f"copy{number}"
         copy.mkdir()
         for name in (source.name, f"{source.name}-wal"):
-            (copy / name).write_bytes((tmp_path / name).read_bytes())
+            (copy / name).write_bytes(source.with_name(name).read_bytes())
         again = Database(f"sqlite:///{copy / source.name}")
         again.upgrade()
         assert flips_log.behind(again, log) == 0

@@ -121,15 +121,43 @@ def test_a_login_that_starts_the_copy_anew_is_not_lost_on_a_running_copier(store
     assert take(store, here, now=LATER + 2)[0].account.phase is Phase.PRECOPY
 
 
-def test_paused_accounts_and_domains_and_excluded_domains_rest(store: Database) -> None:
+def test_paused_accounts_and_domains_rest(store: Database) -> None:
     one, two = at_source(store, "u@a.test"), at_source(store, "u@b.test")
     here = node(store)
     store.run_now("pause", lambda conn: accounts.note(conn, one.id, paused=True))
     store.run_now("pause", lambda conn: domains.set_rules(conn, "b.test", paused=True))
     assert take(store, here) == []
     store.run_now("resume", lambda conn: domains.set_rules(conn, "b.test", paused=False))
-    assert take(store, here, except_domains=["b.test"]) == []
     assert [one.account.id for one in take(store, here)] == [two.id]
+
+
+def test_of_each_domain_as_many_are_taken_as_its_share_and_of_others_none(store: Database) -> None:
+    for number in range(4):
+        at_source(store, f"u{number}@a.test", due=float(number))
+        at_source(store, f"u{number}@b.test", due=100.0 + number)
+    here = node(store)
+    taken = take(store, here, limit=4, shares={"b.test": 1, "a.test": 2, "c.test": 5})
+    assert [one.account.address for one in taken] == ["u0@b.test", "u0@a.test", "u1@a.test"]
+    held = store.read_now("held", lambda conn: leases.held_by_domain(conn, now=LATER + 1))
+    assert held == {"a.test": 2, "b.test": 1}
+    assert store.read_now("held", lambda conn: leases.held_by_domain(conn, now=LATER + 60)) == {}
+
+
+@pytest.mark.parametrize("enough", [2, 3, 100])
+def test_the_domains_that_have_work_are_told_with_their_oldest(store: Database, enough: int) -> None:
+    for number in range(4):
+        at_source(store, f"u{number}@a.test", due=50.0 - number)
+    at_source(store, "u@b.test", due=7.0)
+    at_source(store, "u@c.test", due=LATER + 1)
+    paused = at_source(store, "v@b.test")
+    store.run_now("pause", lambda conn: accounts.note(conn, paused.id, paused=True))
+    take(store, node(store), shares={"a.test": 1}, limit=1)
+    found = store.read_now("due", lambda conn: leases.due_domains(conn, enough=enough, now=LATER + 1))
+    assert {(one.domain, one.accounts, one.due_at) for one in found} == {
+        ("a.test", min(3, enough), 48.0),
+        ("b.test", 1, 7.0),
+        ("c.test", 1, LATER + 1),
+    }
 
 
 def test_a_copy_goes_on_thirty_days_after_its_window_and_no_longer(store: Database) -> None:

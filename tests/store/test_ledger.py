@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -203,10 +202,10 @@ def _both(conn, box: int, model: dict[int, LedgerEntry], *, action: str, uids: s
             del model[uid]
     elif action == "flags":
         ledger.update_flags(conn, box, dict.fromkeys(uids, key))
-        model.update({uid: replace(model[uid], flags_key=key) for uid in known})
+        model.update({uid: model[uid]._replace(flags_key=key) for uid in known})
     else:
         ledger.retarget(conn, box, {uid: uid + 1000 * number for uid in uids})
-        model.update({uid: replace(model[uid], target_uid=uid + 1000 * number) for uid in known})
+        model.update({uid: model[uid]._replace(target_uid=uid + 1000 * number) for uid in known})
 
 
 def _octets(store: Database) -> int:

@@ -140,7 +140,7 @@ def test_what_was_sealed_is_in_no_file_once_it_is_forgotten(
         verified(store, account_id, 0, sealed=mark)
 
     def files() -> bytes:
-        return b"".join(path.read_bytes() for path in sorted(tmp_path.iterdir()) if path.is_file())
+        return b"".join(path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file())
 
     assert all(mark in files() for mark in marks)
     for account_id in ids:

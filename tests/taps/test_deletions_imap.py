@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailferry.model.tap import UNKNOWN_MANY, CountsDeletions, Deletions
+from mailferry.model.tap import ANY_MAILBOX, BELOW, UNKNOWN_MANY, CountsDeletions, Deletions
 from mailferry.taps.boundaries_imap import ImapBoundaries
 
 Steps = list[tuple[str, bytes]]
@@ -160,3 +160,39 @@ def test_one_number_stands_for_all_and_only_grows() -> None:
     assert Deletions().number == 0
     assert Deletions(12).number == 12
     assert Deletions(12, 2).number == 12 + 2 * UNKNOWN_MANY
+
+
+@pytest.mark.parametrize(
+    ("opened", "mailbox"),
+    [
+        (b"x", b"x"),
+        (b'"a b"', b"a b"),
+        (b'"a\\"b"', b'a"b'),
+        (b"inbox", b"INBOX"),
+        (b"&mHl27g-", b"&mHl27g-"),
+        (b"x (CONDSTORE)", b"x"),
+        (b"{1+}", ANY_MAILBOX),
+        ("进".encode(), ANY_MAILBOX),
+        (b'"' + b"l" * 600 + b'"', ANY_MAILBOX),
+    ],
+)
+def test_each_mailbox_has_its_own_number(opened: bytes, mailbox: bytes) -> None:
+    select = b"s SELECT " + opened + (b"\r\nx\r\n" if opened == b"{1+}" else b"\r\n")
+    steps: Steps = [("c", select), ("s", b"* 9 EXISTS\r\ns OK\r\n"), ("c", b"a EXPUNGE\r\n"), ("s", THREE)]
+    assert seen(steps).by_mailbox == {mailbox: 3}
+
+
+def test_a_mailbox_that_was_renamed_takes_those_below_it_along() -> None:
+    assert seen([("c", b'a RENAME "x" y\r\n'), ("s", b"a OK\r\n")]).by_mailbox == {
+        b"x": UNKNOWN_MANY,
+        b"x" + BELOW: UNKNOWN_MANY,
+    }
+    assert seen([("c", b"a DELETE x\r\n"), ("s", b"a OK\r\n")]).by_mailbox == {b"x": UNKNOWN_MANY}
+
+
+def test_what_is_deleted_counts_where_it_lay() -> None:
+    steps: Steps = [*SELECT, ("c", b"a EXPUNGE\r\n"), ("s", THREE + b"a OK\r\n")]
+    steps += [("c", b"t SELECT other\r\n"), ("s", b"* 9 EXISTS\r\nt OK\r\n")]
+    steps += [("c", b"b EXPUNGE\r\n"), ("s", THREE[: len(THREE) // 3] + b"b OK\r\n")]
+    assert sorted(seen(steps).by_mailbox.values()) == [1, 3]
+    assert seen(steps).by_mailbox[b"other"] == 1

@@ -151,8 +151,8 @@ async def user_site(tmp_path: Path, store: Database, make_desk: MakeDesk) -> Asy
     ends = []
 
     async def make(**options: Any) -> tuple[Move, FastAPI]:
-        move, end = await make_move(tmp_path, store, **options)
-        ends.append(end)
+        move = await make_move(tmp_path, store, **options)
+        ends.append(move.end)
         parts = move.parts
         old_mailbox = OldMailbox(
             admit=move.gate.admit,
@@ -162,7 +162,7 @@ async def user_site(tmp_path: Path, store: Database, make_desk: MakeDesk) -> Asy
             reactor=reactor,
             log=get_log("web"),
         )
-        ends.insert(0, lambda: Deferred.fromCoroutine(old_mailbox.settled()))
+        ends.insert(0, old_mailbox.settled)
         desk = make_desk(old_mailbox=old_mailbox, on_reactor=on_test_reactor, keyring=parts.keyring)
         return move, make_site(desk, doors=())
 

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.threads import deferToThread
 
@@ -62,7 +63,13 @@ async def at_once(tries: Iterable[Any]) -> None:
 
 
 def end_window(move: Move) -> None:
-    move.database.run_now("window", lambda conn: domains.set_window_days(conn, DOMAIN, -1))
+    """Let the window be over, and seen over for long enough to be believed."""
+
+    def end(conn: Connection) -> None:
+        domains.set_window_days(conn, DOMAIN, -1)
+        domains.confirm_ended(conn, seconds=domains.SEEN_OVER_SECONDS)
+
+    move.database.run_now("window", end)
 
 
 async def test_the_old_password_starts_the_move_exactly_as_a_login_does(user_site: MakeUserSite) -> None:

@@ -16,6 +16,7 @@ from mailferry.wire.pop3_replies import (
     parse_stat,
     parse_status,
     parse_uidl_line,
+    reply_follows,
 )
 
 
@@ -147,3 +148,84 @@ def test_a_server_that_ends_lines_with_lf_alone_is_understood() -> None:
     assert (reader.done, reader.rest) == (True, b"+OK")
     assert reader.feed(b" x") == b""
     assert reader.rest == b"+OK x"
+
+
+def read(wire: bytes, places: list[int], reader: DotReader) -> bytes:
+    """Read as a session does: an end that no reply follows is taken back."""
+    out, ahead, ended = b"", b"", False
+    for piece in cut(wire, places):
+        data = ahead + piece
+        while data:
+            if ended and (follows := reply_follows(data)) is not False:
+                ahead, data = (data, b"") if follows is None else (b"", b"")
+                if follows:
+                    return out
+                break
+            out += (reader.resume() if ended else b"") + reader.feed(data)
+            ended, ahead = reader.done, b""
+            data = reader.rest if ended else b""
+    return out
+
+
+ANY_SIZE = st.none() | st.integers(0, 60)
+
+
+@settings(max_examples=300)
+@given(BODY, PLACES, ANY_SIZE)
+def test_a_right_server_is_read_right_whatever_size_it_announced(
+    body: bytes, places: list[int], size: int | None
+) -> None:
+    reader = DotReader(expected=size)
+    ended = body if body.endswith(b"\r\n") or not body else body + b"\r\n"
+    assert read(stuffed(body) + b"+OK\r\n", places, reader) == ended
+    assert (reader.done, reader.bare, reader.doubtful) == (True, False, False)
+
+
+@pytest.mark.hazard("D4")
+@settings(max_examples=300)
+@given(BODY, PLACES, ANY_SIZE)
+def test_a_server_that_stuffs_nothing_is_found_out_and_read_whole(
+    body: bytes, places: list[int], size: int | None
+) -> None:
+    body += b"" if body.endswith(b"\r\n") or not body else b"\r\n"
+    wire = body + b".\r\n+OK\r\n"
+    reader = DotReader(expected=size)
+    found = read(wire, places, reader)
+    if reader.doubtful:
+        found = read(wire, places, DotReader(bare=True, expected=size))
+    if reader.bare:
+        assert found == body
+    else:  # only lines with two dots or more: nothing on the wire tells
+        assert found == b"\n".join(line[1:] if line.startswith(b"..") else line for line in body.split(b"\n"))
+
+
+@pytest.mark.hazard("D4")
+@settings(max_examples=200)
+@given(BODY, PLACES)
+def test_a_body_whose_last_line_has_no_end_stops_at_its_announced_size(
+    body: bytes, places: list[int]
+) -> None:
+    body = body.rstrip(b"\r\n.") + b"x"
+    wire = stuffed(body).removesuffix(b"\r\n.\r\n") + b".\r\n+OK\r\n"
+    for size in (len(body), len(body) + 2):
+        assert read(wire, places, DotReader(expected=size)) == body
+
+
+@pytest.mark.parametrize(
+    ("octets", "told"),
+    [
+        (b"", None),
+        (b"+", None),
+        (b"-ER", None),
+        (b"+OK", None),
+        (b"+OK\r", True),
+        (b"-err x", True),
+        (b"+OKAY", False),
+        (b"x", False),
+        (b"\r\n", False),
+        (b"-ERRATIC", False),
+        (b"+O ", False),
+    ],
+)
+def test_a_reply_is_known_by_its_first_octets(octets: bytes, told: bool | None) -> None:
+    assert reply_follows(octets) is told

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from mailferry.app.node import NodeMembership
 from mailferry.app.parts import Parts, build_parts
 from mailferry.app.worker import WorkerContext
+from mailferry.config.settings import CopySettings
 from mailferry.copying.desk import CopyDesk
 from mailferry.copying.housekeeping import Housekeeping
+from mailferry.copying.pace import SourcePace, SourceTerms
 from mailferry.copying.queue import CopyQueue
 from mailferry.copying.results import CopyLimits
 from mailferry.copying.sides import Endpoints
@@ -17,8 +20,10 @@ from mailferry.model.access import Credentials, Secret, Server
 from mailferry.model.causes import Cause, Refused
 from mailferry.model.profile import Profile
 from mailferry.model.server_url import parse_server_url
+from mailferry.observe.system_clock import minute_of_day
 from mailferry.passwords.sealing import KeyDestroyed, SealBroken
 from mailferry.plan.addresses import source_login
+from mailferry.plan.pace import PaceLimits
 from mailferry.remote.imap_client import ImapClient
 from mailferry.remote.open import OpenSession, open_session
 from mailferry.remote.pop3_client import Pop3Client
@@ -32,8 +37,9 @@ Opening = Callable[[Server], Awaitable[OpenSession]]
 class Desks:
     """Makes the desk of one account's copy: how its sessions on both sides are opened."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, pace: SourcePace | None = None) -> None:
         self._parts = parts
+        self._pace = pace
 
     def make(self, account: Account, domain: Domain) -> CopyDesk:
         """Return the desk for `account`."""
@@ -45,23 +51,19 @@ class Desks:
         target_imap = _server(domain.target_imap) or parts.target.imap
         target_pop3 = _server(domain.target_pop3) or parts.target.pop3
 
-        async def password() -> Secret:
-            try:
-                sealed = await parts.keeper.sealed_password(account, domain)
-            except (KeyDestroyed, SealBroken) as error:
-                raise Refused(Cause.BAD_CREDENTIALS, f"{error}: the user must log in once more") from error
-            if sealed is None:
-                raise Refused(Cause.BAD_CREDENTIALS, "no password is kept: the user must log in once more")
-            return sealed
-
         async def at_source(server: Server) -> OpenSession:
             name = source_login(account.address, domain.login_form, account.source_login)
-            credentials = Credentials(name, await password())
-            return await open_session(parts.connector, server, credentials, profile, reactor=parts.reactor)
+            credentials = Credentials(name, await self._password(account, domain))
+            opening = partial(
+                open_session, parts.connector, server, credentials, profile, reactor=parts.reactor
+            )
+            if self._pace is None:
+                return await opening()
+            return await self._pace.opened(account.id, self._pace.terms(domain), opening)
 
         async def at_target(server: Server) -> OpenSession:
             access = parts.target_access
-            own = None if access.has_master else await password()
+            own = None if access.has_master else await self._password(account, domain)
             try:
                 credentials = target_credentials(access, account.address, user_password=own)
             except NoTargetAccess as error:
@@ -96,14 +98,59 @@ class Desks:
             limits=self._limits(profile),
         )
 
+    async def _password(self, account: Account, domain: Domain) -> Secret:
+        """Return the account's sealed password; raises Refused where none can be read any more."""
+        try:
+            sealed = await self._parts.keeper.sealed_password(account, domain)
+        except (KeyDestroyed, SealBroken) as error:
+            raise Refused(Cause.BAD_CREDENTIALS, f"{error}: the user must log in once more") from error
+        if sealed is None:
+            raise Refused(Cause.BAD_CREDENTIALS, "no password is kept: the user must log in once more")
+        return sealed
+
     def _limits(self, profile: Profile) -> CopyLimits:
         copy = self._parts.settings.copy_
-        most = copy.connections_per_account
-        if profile.max_connections is not None:
-            most = max(1, min(most, profile.max_connections - 1))  # one is the user's
         return CopyLimits(
-            batch_messages=copy.batch_messages, batch_octets=copy.batch_octets, connections=most
+            batch_messages=copy.batch_messages,
+            batch_octets=copy.batch_octets,
+            connections=connections(copy, profile),
         )
+
+
+def connections(copy: CopySettings, profile: Profile) -> int:
+    """Return how many sessions a copy may have at its account; one of what the source allows is the user's."""
+    most = copy.connections_per_account
+    if profile.max_connections is not None:
+        most = min(most, profile.max_connections - 1)
+    if profile.host_connections is not None:
+        most = min(most, profile.host_connections)
+    if copy.connections_per_source is not None:
+        most = min(most, copy.connections_per_source)
+    return max(1, most)
+
+
+def source_terms(copy: CopySettings, profile: Profile, domain: Domain) -> SourceTerms:
+    """Return the terms on which a domain's source is copied from: the configuration's and the profile's."""
+    servers = [server for url in (domain.source_imap, domain.source_pop3) if (server := _server(url))]
+    hosts = {server.host for server in servers}
+    limits = PaceLimits(
+        copy.connections_per_source,
+        copy.bytes_per_day,
+        copy.source_bytes_per_day,
+        copy.commands_per_minute,
+        copy.source_commands_per_minute,
+        copy.hours,
+    )
+    own = PaceLimits(
+        profile.host_connections,
+        profile.bytes_per_day,
+        profile.host_bytes_per_day,
+        profile.commands_per_minute,
+        profile.host_commands_per_minute,
+        profile.copy_hours,
+    )
+    beside = 1 if len(servers) > len(hosts) else 0  # IMAP and POP3 at one host
+    return SourceTerms(servers[0].host, limits.stricter(own), connections(copy, profile) + beside)
 
 
 def _server(url: str | None) -> Server | None:
@@ -116,7 +163,7 @@ class CopierRole:
     def __init__(self, context: WorkerContext) -> None:
         parts = build_parts(context)
         copy = parts.settings.copy_
-        self._parts = parts
+        self.parts = parts
         self._node = NodeMembership(
             parts.database,
             role="copier",
@@ -125,6 +172,7 @@ class CopierRole:
             log=context.log,
             on_silent=lambda: context.leave("the store did not answer for a minute"),
             on_void=lambda: context.leave("this process was declared dead"),
+            seconds=parts.times.since_boot,
         )
         tools = Tools(
             database=parts.database,
@@ -134,14 +182,24 @@ class CopierRole:
             flips_file=parts.flips_file,
             freeze_budget=float(copy.freeze_budget_seconds),
             pass_interval=float(copy.pass_interval_seconds),
+            opens_with_password=not parts.target_access.has_master,
+        )
+        generic = parts.profiles["generic"]
+        pace = SourcePace(
+            parts.database,
+            reactor=parts.reactor,
+            log=context.log,
+            terms=lambda domain: source_terms(copy, parts.profiles.get(domain.provider, generic), domain),
+            minute=lambda: minute_of_day(parts.times.wall.now()),
         )
         self._queue = CopyQueue(
             tools,
             node=lambda: self._node.id,
-            make_desk=Desks(parts).make,
+            make_desk=Desks(parts, pace).make,
+            pace=pace,
             at_once=copy.accounts_at_once,
+            since_boot=parts.times.since_boot,
         )
-
         self._housekeeping = Housekeeping(
             parts.database,
             keyring=parts.keyring,
@@ -151,9 +209,14 @@ class CopierRole:
         )
 
     async def start(self) -> None:
-        """Register and begin to take work."""
+        """Register and begin to take work, unless the store is one that must not be worked with."""
         await self._node.register()
-        self._queue.begin()
+        missing = await self.parts.restored.missing()
+        if missing:
+            why = "the store was restored and knows fewer flips than flips.log: run mailferry db reconcile"
+            self.parts.log.error("nothing is copied", why=why, accounts=len(missing))
+        else:
+            self._queue.begin()
         self._housekeeping.begin()
 
     async def drain(self) -> None:
@@ -161,7 +224,7 @@ class CopierRole:
         self._housekeeping.finish()
         await self._queue.finish()
         await self._node.leave()
-        await self._parts.close()
+        await self.parts.close()
 
 
 def build(context: WorkerContext) -> CopierRole:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from twisted.internet import task
 from twisted.internet.interfaces import IReactorTime
 
 from mailferry.observe.log import Log
+from mailferry.observe.system_clock import seconds_since_boot
 from mailferry.store import nodes
 from mailferry.store.database import Database
 from mailferry.store.faults import NodeVoid, StoreUnavailable
@@ -43,12 +43,6 @@ def boot_id() -> str:
         return ""
 
 
-def running_seconds() -> float:
-    """Return a clock that never jumps and runs on while the machine is suspended."""
-    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.clock_gettime(clock)
-
-
 class NodeMembership:
     """Registers this process and renews its row.
 
@@ -66,7 +60,7 @@ class NodeMembership:
         log: Log,
         on_silent: Callable[[], None],
         on_void: Callable[[], None],
-        seconds: Callable[[], float] = running_seconds,
+        seconds: Callable[[], float] = seconds_since_boot,
     ) -> None:
         self._database = database
         self._role = role

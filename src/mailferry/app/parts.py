@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mailferry.app.times import Times
 from mailferry.app.worker import CannotStart, WorkerContext
 from mailferry.config.settings import Settings, TlsSettings
-from mailferry.gate.judges import Judges, TargetServers
-from mailferry.gate.penalty import Penalty
+from mailferry.gate.judges import TargetServers
 from mailferry.model.access import Credentials, Protocol, Secret
 from mailferry.model.profile import Profile
 from mailferry.model.server_url import parse_server_url
@@ -24,14 +24,18 @@ from mailferry.passwords.sealing import KeyRing
 from mailferry.passwords.service_key import BadServiceKey, service_key
 from mailferry.passwords.sql import BadSqlBackend
 from mailferry.passwords.work_threads import WorkThreads
+from mailferry.plan.addresses import source_login
 from mailferry.providers.loader import BadProfile, load_profiles
+from mailferry.remote.made_up import made_up_login
 from mailferry.remote.open import open_session
 from mailferry.remote.target_login import TargetAccess, TargetLogin
+from mailferry.store.accounts import Account
 from mailferry.store.database import Database
 from mailferry.store.domains import Domain
-from mailferry.store.wrong_tries import TryLimits
+from mailferry.store.restored import Restored
 
 FLIPS_FILE = "flips.log"
+KEYS_FOLDER = "keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class Parts:
 
     settings: Settings
     reactor: Any
+    times: Times
     log: Log
     database: Database
     profiles: dict[str, Profile]
@@ -49,6 +54,7 @@ class Parts:
     keyring: KeyRing
     backend: PasswordBackend
     keeper: PasswordKeeper
+    restored: Restored
 
     async def close(self) -> None:
         """Wait for what still runs in the background and close the store."""
@@ -63,8 +69,8 @@ class Parts:
 
 def build_parts(context: WorkerContext) -> Parts:
     """Build them; raises CannotStart with one clear line."""
-    settings, reactor = context.settings, context.reactor
-    database = Database(settings.service.database_url.reveal().decode(), reactor=reactor)
+    settings, reactor, times = context.settings, context.reactor, context.times
+    database = Database(settings.service.database_url.reveal().decode(), reactor=reactor, now=times.store)
     try:
         profiles = load_profiles(
             None if settings.service.providers_dir is None else str(settings.service.providers_dir)
@@ -83,28 +89,22 @@ def build_parts(context: WorkerContext) -> Parts:
         permitted=permitted_networks(settings),
     )
     target = TargetServers(imap=settings.target.imap, pop3=settings.target.pop3)
-    generic = profiles["generic"]
-
-    async def prove(address: str, domain: Domain, password: Secret) -> None:
-        """Log in at the target as the user; raises Refused or Unavailable."""
-        server = parse_server_url(domain.target_imap) if domain.target_imap else target.imap
-        session = await open_session(
-            connector, server, Credentials(address, password), generic, reactor=reactor
-        )
-        session.carrier.close()
-
+    tries = _Tries(connector, profiles, target, reactor)
     keeper = PasswordKeeper(
         database=database,
         keyring=keyring,
         backend=backend,
         scheme=settings.passwords.scheme,
-        prove=prove,
+        prove=tries.prove,
         threads=threads,
         push_from_plaintext=settings.passwords.push_from_plaintext,
+        try_made_up=tries.made_up,
+        clock=times.wall,
     )
     return Parts(
         settings=settings,
         reactor=reactor,
+        times=times,
         log=context.log,
         database=database,
         profiles=profiles,
@@ -118,26 +118,43 @@ def build_parts(context: WorkerContext) -> Parts:
         keyring=keyring,
         backend=backend,
         keeper=keeper,
+        restored=Restored(database, settings.service.state_dir / FLIPS_FILE),
     )
+
+
+class _Tries:
+    """Logins that are made to find something out, and closed again."""
+
+    def __init__(
+        self, connector: Connector, profiles: dict[str, Profile], target: TargetServers, reactor: Any
+    ) -> None:
+        self._connector = connector
+        self._profiles = profiles
+        self._target = target
+        self._reactor = reactor
+
+    async def prove(self, address: str, domain: Domain, password: Secret) -> None:
+        """Log in at the target as the user; raises Refused or Unavailable."""
+        server = parse_server_url(domain.target_imap) if domain.target_imap else self._target.imap
+        credentials, generic = Credentials(address, password), self._profiles["generic"]
+        session = await open_session(self._connector, server, credentials, generic, reactor=self._reactor)
+        session.carrier.close()
+
+    async def made_up(self, account: Account, domain: Domain, protocol: Protocol) -> None:
+        """Try a made-up password at the source as the account's user; raises Refused or Unavailable."""
+        url = domain.source_imap if protocol is Protocol.IMAP else domain.source_pop3
+        assert url is not None, "only a protocol that the source speaks is asked"
+        login = source_login(account.address, domain.login_form, account.source_login)
+        profile = self._profiles.get(domain.provider) or self._profiles["generic"]
+        server = parse_server_url(url)
+        await made_up_login(self._connector, server, login, profile, reactor=self._reactor)
 
 
 def key_ring(settings: Settings) -> KeyRing:
-    """Return the ring of sealing keys in the state directory."""
-    state_dir = settings.service.state_dir
-    return KeyRing(state_dir / "keys", service_key(settings.service.key, state_dir))
-
-
-def make_penalty(parts: Parts, judges: Judges) -> Penalty:
-    """Return the shield before the judges; a process that asks sources has one."""
-    service, shield = parts.settings.service, parts.settings.shield
-    return Penalty(
-        database=parts.database,
-        judges=judges,
-        keeper=parts.keeper,
-        key=service_key(service.key, service.state_dir).derive("refusals"),
-        limits=TryLimits(shield.wrong_per_account, shield.wrong_per_source_minute),
-        reactor=parts.reactor,
-    )
+    """Return the ring of sealing keys in the state directory; a key made there is read again when it changes."""
+    state_dir, configured = settings.service.state_dir, settings.service.key
+    newest = (lambda: service_key(None, state_dir)) if configured is None else None
+    return KeyRing(state_dir / KEYS_FOLDER, service_key(configured, state_dir), newest=newest)
 
 
 def permitted_networks(settings: Settings) -> Any:

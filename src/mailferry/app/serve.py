@@ -101,8 +101,16 @@ def _jobs(settings: Settings, role: RoleName, listeners: Sequence[BoundListener]
     doors = [one for one in listeners if one.settings.service.in_proxy]
     pages = [one for one in listeners if not one.settings.service.in_proxy]
 
-    def job(name: str, number: int, build: Callable[[WorkerContext], Role], *, asyncio: bool = False) -> Job:
+    def job(
+        name: str,
+        number: int,
+        build: Callable[[WorkerContext], Role],
+        *,
+        asyncio: bool = False,
+        niceness: int = 0,
+    ) -> Job:
         def run(pipe: int) -> None:
+            os.nice(niceness)
             run_worker(name, number, settings, pipe, build, asyncio=asyncio)
 
         return Job(name, number, run)
@@ -113,7 +121,8 @@ def _jobs(settings: Settings, role: RoleName, listeners: Sequence[BoundListener]
             jobs.append(job("proxy", number, lambda context: proxy.build(context, doors)))
     if role in {RoleName.COPIER, RoleName.ALL}:
         for number in range(settings.service.copier_processes):
-            jobs.append(job("copier", number, copier.build))
+            # logins come first where the processor is busy
+            jobs.append(job("copier", number, copier.build, niceness=settings.copy_.niceness))
     if role in {RoleName.WEB, RoleName.ALL} and pages:
         jobs.append(job("web", 0, lambda context: web.build(context, pages), asyncio=True))
     return jobs

@@ -12,22 +12,17 @@ from fastapi import FastAPI
 from twisted.internet import defer
 
 from mailferry import __version__
+from mailferry.app.gate_building import build_gate
 from mailferry.app.listeners import BoundListener
 from mailferry.app.node import NodeMembership
-from mailferry.app.parts import Parts, build_parts, make_penalty
+from mailferry.app.parts import Parts, build_parts
 from mailferry.app.worker import WorkerContext
 from mailferry.config.endpoints import TcpEndpoint
 from mailferry.config.settings import ServiceName, Settings
 from mailferry.gate.admission import Admission, LoginAttempt
-from mailferry.gate.carrying_out import Hands
-from mailferry.gate.gatekeeper import Gatekeeper
-from mailferry.gate.judges import Judges
-from mailferry.gate.live_sessions import SessionBook
-from mailferry.gate.tap_choice import TapChoice
 from mailferry.model.access import TlsMode
 from mailferry.observe import metrics
 from mailferry.observe.log import Log
-from mailferry.observe.system_clock import SystemClock
 from mailferry.passwords.service_key import service_key
 from mailferry.store.faults import StoreUnavailable
 from mailferry.web.desk import Desk
@@ -50,7 +45,7 @@ class PageGate:
     The node registers with the first password, so that pages and health answer without the store.
     """
 
-    def __init__(self, parts: Parts, judges: Judges, *, log: Log, leave: Callable[[str], None]) -> None:
+    def __init__(self, parts: Parts, *, log: Log, leave: Callable[[str], None]) -> None:
         self._node = NodeMembership(
             parts.database,
             role="web",
@@ -59,29 +54,15 @@ class PageGate:
             log=log,
             on_silent=self._silent,
             on_void=lambda: leave("this process was declared dead"),
+            seconds=parts.times.since_boot,
         )
-        self._book = SessionBook(
-            parts.database,
-            node=lambda: self._node.id,
-            reactor=parts.reactor,
-            quiet_seconds=float(parts.settings.copy_.quiet_seconds),
-            log=log,
-        )
-        self.penalty = make_penalty(parts, judges)
-        hands = Hands(
-            database=parts.database,
-            judges=judges,
-            penalty=self.penalty,
-            keeper=parts.keeper,
-            book=self._book,
-            taps=TapChoice(parts.database),
-        )
-        self._gate = Gatekeeper(hands, reactor=parts.reactor, log=log)
+        self._gate = build_gate(parts, node=lambda: self._node.id)
+        self.penalty = self._gate.penalty
         self._joining = defer.DeferredLock()
         self._joined = False
 
     def _silent(self) -> None:
-        self._book.stop_source_sessions()
+        self._gate.book.stop_source_sessions()
 
     def admit(self, attempt: LoginAttempt) -> defer.Deferred[Admission]:
         """Return the gate's word; fails with StoreUnavailable while this process cannot be registered."""
@@ -90,19 +71,19 @@ class PageGate:
     async def _admit(self, attempt: LoginAttempt) -> Admission:
         if not self._joined:
             await self._joining.run(lambda: defer.Deferred.fromCoroutine(self._join()))
-        return await self._gate.admit(attempt)
+        return await self._gate.gatekeeper.admit(attempt)
 
     async def _join(self) -> None:
         if not self._joined:
             await self._node.register()
-            self._book.begin()
+            self._gate.book.begin()
             self._joined = True
 
     async def finish(self) -> None:
         """Wait for the rows of ended sessions, and take the node's own away."""
         await self.penalty.settled()
         if self._joined:
-            await self._book.finish()
+            await self._gate.book.finish()
             await self._node.leave()
 
 
@@ -122,7 +103,7 @@ def make_desk(parts: Parts, gate: PageGate, log: Log) -> Desk:
             log=log,
         ),
         on_reactor=in_this_loop,
-        tickets=Tickets(key.derive("web sign-ins"), SystemClock()),
+        tickets=Tickets(key.derive("web sign-ins"), parts.times.wall),
         user_throttle=Throttle(parts.reactor.seconds),
         admin_throttle=Throttle(parts.reactor.seconds),
         log=log,
@@ -140,10 +121,7 @@ class WebRole:
     def __init__(self, context: WorkerContext, listeners: Sequence[BoundListener]) -> None:
         parts = build_parts(context)
         self._parts = parts
-        judges = Judges(
-            connector=parts.connector, profiles=parts.profiles, target=parts.target, reactor=parts.reactor
-        )
-        self._gate = PageGate(parts, judges, log=context.log, leave=context.leave)
+        self._gate = PageGate(parts, log=context.log, leave=context.leave)
         self._desk = make_desk(parts, self._gate, context.log)
         site = make_site(self._desk, doors=mail_doors(parts.settings))
         pages = metrics_app(parts.database)

@@ -12,12 +12,13 @@ import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from twisted.internet import defer, task
 from twisted.python.failure import Failure
 
+from mailferry.app.times import Times
 from mailferry.config.settings import Settings
 from mailferry.observe.log import Log, configure_log, get_log
 from mailferry.observe.metrics_dir import reserve_for_this_process
@@ -51,6 +52,7 @@ class WorkerContext:
     number: int
     leave: Callable[[str], None]
     """Ends this worker at once, with the reason for the log; the parent starts another."""
+    times: Times = field(default_factory=Times)
 
 
 def install_reactor(*, asyncio: bool) -> Any:

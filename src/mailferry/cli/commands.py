@@ -22,6 +22,7 @@ COMMANDS = {
     "account": ("mailferry.cli.account", "commands"),
     "watch": ("mailferry.cli.watch", "watch"),
     "admin": ("mailferry.cli.admin", "commands"),
+    "key": ("mailferry.cli.key", "commands"),
     "db": ("mailferry.cli.database", "commands"),
 }
 """Command to the file that holds it and its function, or its group of commands."""

@@ -48,6 +48,14 @@ Language = Annotated[
 Plaintext = Annotated[
     bool | None, typer.Option("--accept-plaintext/--no-accept-plaintext", help="An old host without TLS.")
 ]
+UsesCodes = Annotated[
+    bool | None,
+    typer.Option("--uses-codes/--no-uses-codes", help="Users log in there with authorization codes."),
+]
+PushCodes = Annotated[
+    bool | None,
+    typer.Option("--push-codes/--no-push-codes", help="Set such codes at the new host like passwords."),
+]
 
 
 @commands.command()
@@ -64,6 +72,8 @@ def add(
     switch: Switch = None,
     language: Language = None,
     accept_plaintext: Plaintext = None,
+    uses_codes: UsesCodes = None,
+    push_codes: PushCodes = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a domain and open its window."""
@@ -79,6 +89,8 @@ def add(
         "switch": switch,
         "language": language,
         "accept_plaintext": accept_plaintext,
+        "uses_codes": uses_codes,
+        "push_codes": push_codes,
     }
     entry = domain_entry({key: value for key, value in given.items() if value is not None})
     _known_provider(context, entry, "domain add")
@@ -111,7 +123,7 @@ def list_all(context: typer.Context, as_json: AsJson = False) -> None:
             one["provider"],
             one["source"],
             one["window_ends_at"],
-            "paused" if one["paused"] else "open" if one["window_open"] else "over",
+            _window_in_a_word(one),
             sum(one["accounts"].values()),
             one["accounts"].get("done", 0),
             one["accounts"].get("failed", 0),
@@ -120,6 +132,12 @@ def list_all(context: typer.Context, as_json: AsJson = False) -> None:
     )
     columns = ("domain", "provider", "source", "window ends", "window", "accounts", "done", "failed")
     show_table(columns, rows)
+
+
+def _window_in_a_word(one: dict[str, Any]) -> str:
+    if one["blocked_since"] is not None:
+        return "blocked"
+    return "paused" if one["paused"] else "open" if one["window_open"] else "over"
 
 
 @commands.command()
@@ -133,7 +151,18 @@ def _tell(found: dict[str, Any], as_json: bool) -> None:
         show_json(found)
         return
     accounts = ", ".join(f"{state} {count}" for state, count in found["accounts"].items() if count)
-    show_facts({**found, "accounts": accounts or "none yet"})
+    checks = [_check_in_words(check) for check in found["source_checks"]]
+    show_facts(
+        {**found, "accounts": accounts or "none yet", "source_checks": ", ".join(checks) or "none yet"}
+    )
+
+
+def _check_in_words(check: dict[str, Any]) -> str:
+    said = "refuses" if check["refuses_made_up_password"] else "TAKES"
+    variants = (
+        f", takes variants ({' '.join(check['accepts_variants'])})" if check["accepts_variants"] else ""
+    )
+    return f"{check['protocol']} {said} a made-up password{variants}"
 
 
 @commands.command(name="set")
@@ -149,6 +178,8 @@ def set_rules(
     switch: Switch = None,
     language: Language = None,
     accept_plaintext: Plaintext = None,
+    uses_codes: UsesCodes = None,
+    push_codes: PushCodes = None,
     as_json: AsJson = False,
 ) -> None:
     """Change what is given, leave the rest."""
@@ -162,6 +193,8 @@ def set_rules(
         "switch": switch,
         "language": language,
         "accept_plaintext": accept_plaintext,
+        "uses_codes": uses_codes,
+        "push_codes": push_codes,
     }
     if provider is not None and provider not in _profiles(context):
         raise WrongUse(f"provider {provider} is not known; known are {', '.join(sorted(_profiles(context)))}")

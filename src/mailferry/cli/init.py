@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ import typer
 from mailferry.cli.program import Failed
 from mailferry.config.faults import BadConfiguration
 from mailferry.config.loader import load
+from mailferry.config.toml_text import toml_value
 from mailferry.model.access import Protocol, Server, TlsMode
 
 Found = dict[Protocol, Server]
@@ -75,11 +75,6 @@ async def _probe(reactor: Any, target: str, port: int, source: str) -> tuple[Fou
     return found[0], found[1]
 
 
-def _toml(text: object) -> str:
-    """Return text as a TOML string; JSON's escapes are TOML's."""
-    return json.dumps(str(text), ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
 def _url(server: Server) -> str:
     return f"{server}?tls=none" if server.tls is TlsMode.NONE else str(server)
 
@@ -101,7 +96,7 @@ def _configuration(
     pop3 = _url(target[Protocol.POP3]) if Protocol.POP3 in target else ""
     lines = ["# mailferry; every key is explained in docs/settings.md", "", "[service]"]
     lines += [
-        f"state_dir = {_toml(state_dir)}",
+        f"state_dir = {toml_value(state_dir)}",
         "allow_networks = []   # private networks that hold a host",
         "",
     ]
@@ -114,16 +109,16 @@ def _configuration(
     for service, port in (("web", 8080), ("metrics", 9420)):
         lines += ["[[listen]]", f'service = "{service}"', f'endpoint = "tcp:{port}:interface=127.0.0.1"', ""]
     if certificate:
-        lines += ["[tls]", f"certificate = {_toml(certificate)}", f"key = {_toml(key)}", ""]
-    lines += ["[target]", f"imap = {_toml(imap)}", *([f"pop3 = {_toml(pop3)}"] if pop3 else [])]
+        lines += ["[tls]", f"certificate = {toml_value(certificate)}", f"key = {toml_value(key)}", ""]
+    lines += ["[target]", f"imap = {toml_value(imap)}", *([f"pop3 = {toml_value(pop3)}"] if pop3 else [])]
     if master_user:
-        lines += ['login = "dovecot-master"', f"master_user = {_toml(master_user)}"]
-        lines += [f"master_password = {{file = {_toml(secret)}}}"]
+        lines += ['login = "dovecot-master"', f"master_user = {toml_value(master_user)}"]
+        lines += [f"master_password = {{file = {toml_value(secret)}}}"]
     else:
         lines += ['login = "user"   # without a master the copy needs each user\'s own password']
     lines += ["", "[passwords]", f'backend = "{"passwd-file" if users_file else "none"}"']
     if users_file:
-        lines += ['scheme = "ARGON2ID"', "", "[passwords.passwd-file]", f"path = {_toml(users_file)}"]
+        lines += ['scheme = "ARGON2ID"', "", "[passwords.passwd-file]", f"path = {toml_value(users_file)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -131,9 +126,12 @@ def _domain(domain: str, source: Found, host: str) -> str:
     """Return the text of domains.toml."""
     imap = source.get(Protocol.IMAP)
     lines = ["# the domains that move: mailferry domain apply domains.toml", "", "[[domain]]"]
-    lines += [f"name = {_toml(domain)}", f"source = {_toml(_url(imap) if imap else f'imaps://{host}')}"]
+    lines += [
+        f"name = {toml_value(domain)}",
+        f"source = {toml_value(_url(imap) if imap else f'imaps://{host}')}",
+    ]
     if Protocol.POP3 in source:
-        lines.append(f"source_pop3 = {_toml(_url(source[Protocol.POP3]))}")
+        lines.append(f"source_pop3 = {toml_value(_url(source[Protocol.POP3]))}")
     return "\n".join([*lines, 'provider = "generic"', "window_days = 30"]) + "\n"
 
 

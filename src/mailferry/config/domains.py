@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mailferry.config.faults import Fault
 from mailferry.config.field_types import ImapServer, Pop3Server, Section, ServerSetting
 from mailferry.config.loader import read_toml, validated
-from mailferry.config.plaintext_rule import plaintext_fault
+from mailferry.config.plaintext_rule import in_confidence
 from mailferry.config.secret_sources import SecretSources
 from mailferry.model.access import Protocol, Server
 
@@ -43,6 +43,8 @@ class DomainEntry(Section):
     switch: Literal["when-copied", "at-once"] = "when-copied"
     language: Literal["en", "zh", "both"] = "both"
     push_from_plaintext: bool = False
+    uses_codes: bool = False
+    push_codes: bool = False
 
     @property
     def source_imap(self) -> Server | None:
@@ -63,14 +65,7 @@ class DomainEntry(Section):
             raise ValueError("write a domain such as example.com")
         return plain
 
-    @field_validator("source", "source_pop3", "target", "target_pop3")
-    @classmethod
-    def _confidential(cls, server: Server | None, info: ValidationInfo) -> Server | None:
-        if server is not None:
-            fault = plaintext_fault(server, accepted=bool(info.data.get("accept_plaintext")))
-            if fault:
-                raise ValueError(fault)
-        return server
+    _confidential = field_validator("source", "source_pop3", "target", "target_pop3")(in_confidence)
 
     @field_validator("provider")
     @classmethod
@@ -98,6 +93,8 @@ class DomainEntry(Section):
             faults.append("source is a POP3 address already; source_pop3 goes with an IMAP one")
         if self.push_from_plaintext and not self.accept_plaintext:
             faults.append("push_from_plaintext = true needs accept_plaintext = true")
+        if self.push_codes and not self.uses_codes:
+            faults.append("push_codes = true needs uses_codes = true")
         if faults:
             raise ValueError("; ".join(faults))
         return self

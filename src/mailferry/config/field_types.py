@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, Pla
 
 from mailferry.config.endpoints import Endpoint, SystemdEndpoint, TcpEndpoint, parse_endpoint
 from mailferry.model.access import Protocol, Server
+from mailferry.model.hours import Hours, parse_hours
 from mailferry.model.server_url import parse_server_url
 
 
@@ -76,6 +77,14 @@ def _address(value: object) -> IPv4Address | IPv6Address:
         raise ValueError("write an IP address") from error
 
 
+def _hours(value: object) -> Hours:
+    if isinstance(value, Hours):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("write a span of hours such as 22:00-06:00")  # noqa: TRY004 - a fault
+    return parse_hours(value)
+
+
 def _absolute(path: Path) -> Path:
     if not path.is_absolute():
         raise ValueError("write the whole path, beginning with /")
@@ -89,5 +98,6 @@ ImapServer = Annotated[Server, PlainValidator(_server), AfterValidator(_imap), _
 Pop3Server = Annotated[Server, PlainValidator(_server), AfterValidator(_pop3), _AS_TEXT]
 EndpointSetting = Annotated[Endpoint, PlainValidator(_endpoint), _AS_TEXT]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+HoursSetting = Annotated[Hours, PlainValidator(_hours), _AS_TEXT]
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network), _AS_TEXT]
 Address = Annotated[IPv4Address | IPv6Address, PlainValidator(_address), _AS_TEXT]

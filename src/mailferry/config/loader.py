@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from mailferry.config.faults import BadConfiguration, Fault
 from mailferry.config.field_types import Section
-from mailferry.config.known_names import advice_for, fields_of, section_in
+from mailferry.config.known_names import advice_for, every_key, key_of, section_in
 from mailferry.config.secret_sources import SecretSources
 from mailferry.config.settings import Settings
 
 PREFIX = "MAILFERRY_"
-NOT_OVERRIDES = frozenset({"MAILFERRY_CONFIG", "MAILFERRY_CRASH_AT"})
-"""Variables of ours that are no keys."""
 
-_LIST_SECTIONS = frozenset({"LISTEN"})
+_LISTEN = "listen"
 
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -38,8 +37,9 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     """
     environ = os.environ if environ is None else environ
     table = read_toml(path)
-    replaced, faults = _overrides(environ)
-    origin = _merge(table, replaced)
+    overrides, faults = _overrides(environ)
+    given = list(_lay_over(table, overrides, Settings))
+    origin = {key: f"environment variable {_variable(key)}" for key in given}
     sources = SecretSources(path.absolute().parent, environ)
     settings: Settings | None = None
     try:
@@ -94,7 +94,8 @@ def _fault(
         message = "is missing"
     else:
         message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return Fault(origin.get(names, str(path)), _dotted(location), message)
+    given = (origin[names[:length]] for length in range(len(names), 0, -1) if names[:length] in origin)
+    return Fault(next(given, str(path)), _dotted(location), message)
 
 
 def _dotted(location: tuple[str | int, ...]) -> str:
@@ -104,35 +105,46 @@ def _dotted(location: tuple[str | int, ...]) -> str:
     return text
 
 
-def _overrides(environ: Mapping[str, str]) -> tuple[dict[tuple[str, ...], tuple[str, Any]], list[Fault]]:
-    """Return key path -> (variable, value) for the environment's overrides, and what is wrong with them."""
-    known = {"__".join(part.replace("-", "_") for part in path).upper(): path for path in _plain_keys()}
-    found: dict[tuple[str, ...], tuple[str, Any]] = {}
+class _Overridable(Settings, BaseSettings):
+    """The keys as pydantic-settings reads them from variables; values stay the text that they are."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_prefix_target="all", env_nested_delimiter="__", enable_decoding=False
+    )
+
+
+def _variable(path: tuple[str, ...]) -> str:
+    return PREFIX + "__".join(path).replace("-", "_").upper()
+
+
+def _overrides(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[Fault]]:
+    """Return the keys that variables give, by field name, and a fault for each variable that names none."""
+    known = {_variable(path) for path in every_key(Settings) if path[0] != _LISTEN}
+    given = [name for name in sorted(environ) if name.startswith(PREFIX) and "__" in name]
     faults: list[Fault] = []
-    for variable in sorted(environ):
-        if not variable.startswith(PREFIX) or variable in NOT_OVERRIDES or "__" not in variable:
-            continue
-        name = variable.removeprefix(PREFIX)
-        if name.upper() in known:
-            path = known[name.upper()]
-            found[path] = (variable, _value(environ[variable]))
-        elif name.partition("__")[0].upper() in _LIST_SECTIONS:
+    for variable in given:
+        path = tuple(variable.removeprefix(PREFIX).lower().split("__"))
+        if path[0] == _LISTEN:
             faults.append(Fault("environment", variable, "[[listen]] tables stand in the file only"))
-        else:
-            parts = tuple(part.lower() for part in name.split("__"))
-            faults.append(Fault("environment", variable, advice_for(Settings, parts)))
-    return found, faults
+        elif variable.upper() not in known:
+            faults.append(Fault("environment", variable, advice_for(Settings, path)))
+    reader = EnvSettingsSource(_Overridable)
+    reader.env_vars = {name.lower(): environ[name] for name in given if name.upper() in known}
+    return reader(), faults
 
 
-def _plain_keys(section: type[Section] = Settings, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    keys: list[tuple[str, ...]] = []
-    for key, field in fields_of(section).items():
-        inner = section_in(field.annotation)
+def _lay_over(
+    table: dict[str, Any], overrides: Mapping[str, Any], section: type[Section], path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, ...]]:
+    """Put the overrides into the file's table; yields the path of each key that they gave."""
+    for name, value in overrides.items():
+        field = section.model_fields[name]
+        key, inner = key_of(name, field), section_in(field.annotation)
         if inner is None:
-            keys.append((*path, key))
-        elif key.upper() not in _LIST_SECTIONS:
-            keys.extend(_plain_keys(inner, (*path, key)))
-    return keys
+            table[key] = _value(value)
+            yield (*path, key)
+        elif isinstance(here := table.setdefault(key, {}), dict):
+            yield from _lay_over(here, value, inner, (*path, key))
 
 
 def _value(text: str) -> Any:
@@ -143,20 +155,3 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text  # the key's own check says what is expected
-
-
-def _merge(
-    table: dict[str, Any], replaced: Mapping[tuple[str, ...], tuple[str, Any]]
-) -> dict[tuple[str, ...], str]:
-    origin: dict[tuple[str, ...], str] = {}
-    for path, (variable, value) in replaced.items():
-        here = table
-        for part in path[:-1]:
-            inner = here.setdefault(part, {})
-            if not isinstance(inner, dict):
-                break
-            here = inner
-        else:
-            here[path[-1]] = value
-            origin[path] = f"environment variable {variable}"
-    return origin

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 
+from pydantic import ValidationInfo
+
 from mailferry.model.access import Server, TlsMode
 
 
@@ -20,6 +22,15 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def in_confidence(server: Server | None, info: ValidationInfo) -> Server | None:
+    """Check a field under the key `accept_plaintext` of its table, which must stand before it."""
+    if server is not None and (
+        fault := plaintext_fault(server, accepted=bool(info.data.get("accept_plaintext")))
+    ):
+        raise ValueError(fault)
+    return server
 
 
 def plaintext_fault(server: Server, *, accepted: bool) -> str | None:

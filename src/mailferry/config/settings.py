@@ -11,21 +11,22 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mailferry.config.endpoints import TcpEndpoint
 from mailferry.config.field_types import (
     AbsolutePath,
     Address,
     EndpointSetting,
+    HoursSetting,
     ImapServer,
     Network,
     Pop3Server,
     Section,
 )
-from mailferry.config.plaintext_rule import plaintext_fault
+from mailferry.config.plaintext_rule import in_confidence
 from mailferry.config.secret_sources import SecretOrText, SecretSetting
-from mailferry.model.access import Secret, Server, TlsMode
+from mailferry.model.access import Secret, TlsMode
 
 
 class ServiceName(StrEnum):
@@ -165,14 +166,7 @@ class TargetSettings(Section):
     master_password: SecretSetting | None = None
     forward_client_address: ForwardClientAddress = ForwardClientAddress.NONE
 
-    @field_validator("imap", "pop3")
-    @classmethod
-    def _confidential(cls, server: Server | None, info: ValidationInfo) -> Server | None:
-        if server is not None:
-            fault = plaintext_fault(server, accepted=bool(info.data.get("accept_plaintext")))
-            if fault:
-                raise ValueError(fault)
-        return server
+    _confidential = field_validator("imap", "pop3")(in_confidence)
 
     @field_validator("forward_client_address")
     @classmethod
@@ -226,9 +220,19 @@ class SqlSettings(Section):
 
 
 class CommandSettings(Section):
-    """`[passwords.command]`: a program of the site."""
+    """`[passwords.command]`: a program of the site, told on its standard input."""
 
     argv: tuple[str, ...] = Field(min_length=1)
+    takes: Literal["password", "hash"] = "password"
+    create: bool = False
+    seconds: float = Field(default=10.0, ge=1.0, le=15.0)
+
+    @field_validator("argv")
+    @classmethod
+    def _by_its_path(cls, argv: tuple[str, ...]) -> tuple[str, ...]:
+        if not Path(argv[0]).is_absolute():
+            raise ValueError("write the program's whole path, such as /usr/local/bin/set-password")
+        return argv
 
 
 class BackendName(StrEnum):
@@ -255,8 +259,8 @@ class PasswordSettings(Section):
     @field_validator("backend", mode="before")
     @classmethod
     def _asked_for_later(cls, backend: object) -> object:
-        if backend in {"ldap", "http", "command"}:
-            raise ValueError(f"{backend} comes later; use sql, passwd-file or none")
+        if backend in {"ldap", "http"}:
+            raise ValueError(f"{backend} comes later; use sql, passwd-file, command or none")
         return backend
 
     @model_validator(mode="after")
@@ -278,6 +282,13 @@ class CopySettings(Section):
     """`[copy]`: pace and patience of the copier."""
 
     connections_per_account: int = Field(default=2, ge=1, le=8)
+    connections_per_source: int | None = Field(default=None, ge=1, le=10_000)
+    bytes_per_day: int | None = Field(default=None, ge=1_000_000)
+    source_bytes_per_day: int | None = Field(default=None, ge=1_000_000)
+    commands_per_minute: int | None = Field(default=None, ge=10)
+    source_commands_per_minute: int | None = Field(default=None, ge=10)
+    hours: HoursSetting | None = None
+    niceness: int = Field(default=10, ge=0, le=19)
     accounts_at_once: int = Field(default=8, ge=1, le=1000)
     freeze_budget_seconds: int = Field(default=20, ge=1, le=25)
     early_switch_after_hours: int = Field(default=24, ge=1, le=720)

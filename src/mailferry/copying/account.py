@@ -6,29 +6,26 @@ not stop the others; a lost connection is replaced a few times, then the pass en
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, ensureDeferred
-
-from mailferry.copying.book import MailboxBook, open_book
+from mailferry.copying.courtesy import USER_FIRST
 from mailferry.copying.desk import CopyDesk, Run, Stopped
-from mailferry.copying.following import delete_copies, forget_copies
+from mailferry.copying.gone_mailboxes import follow_gone, note_gone
 from mailferry.copying.mailbox import copy_mailbox
+from mailferry.copying.mailbox_refusals import nothing_opens
+from mailferry.copying.maildrop_look import look_at_maildrop
+from mailferry.copying.moves import Departures, look_for_departures
+from mailferry.copying.pairs import Pairs, Step
 from mailferry.copying.pop3_pass import copy_maildrop
 from mailferry.copying.preparing import MailboxJob, Prepared, prepare
-from mailferry.copying.results import MailboxFailure, Mode, OnProgress, PassRequest, PassResult
-from mailferry.copying.sides import Pair, at_target, open_pair
-from mailferry.copying.unchanged import changed_jobs
-from mailferry.model.causes import Cause, Refused, RemoteFailure, Unavailable
+from mailferry.copying.results import Mode, OnProgress, PassRequest, PassResult
+from mailferry.copying.sides import Pair
+from mailferry.copying.unchanged import Changed, changed_jobs
+from mailferry.model.access import Protocol
+from mailferry.model.causes import RemoteFailure
 from mailferry.observe import metrics
-from mailferry.plan.differences import Held, excusable
-from mailferry.store.mailboxes import CopiedMailbox
-
-_RECONNECTS = frozenset({Cause.SERVER_DOWN, Cause.TARGET_DOWN, Cause.PROTOCOL_ERROR})
-"""A session that broke is replaced; a server that throttles is left alone until the next pass."""
-_ENDS_PASS = frozenset({Cause.TARGET_OVER_QUOTA, Cause.UIDVALIDITY_EQUAL})
+from mailferry.store.remarks import RemarkKind
 
 
 async def run_pass(desk: CopyDesk, request: PassRequest, on_progress: OnProgress | None = None) -> PassResult:
@@ -37,14 +34,18 @@ async def run_pass(desk: CopyDesk, request: PassRequest, on_progress: OnProgress
     Raises LeaseLost when another copier has the account, StoreUnavailable when the store has gone.
     """
     run = Run(desk, request, on_progress)
-    pool = _Pool(run)
+    imap = _ImapPass(run) if desk.endpoints.source_imap is not None else None
     budget = request.budget_seconds
     cut_off = None if budget is None else desk.reactor.callLater(budget, _cut_off, run)
     try:
+        await run.remarks.read()
         mirror = request.mode is Mode.MIRROR
         if mirror:
             await run.acknowledged.read()
-        await (pool.imap() if desk.endpoints.source_imap is not None else pool.pop3())
+        if request.slice_seconds is not None:
+            run.begin_slice(request.slice_seconds)
+        with desk.courtesy.holding(Protocol.IMAP, partial(run.leave, USER_FIRST)):
+            await (imap.go() if imap is not None else copy_maildrop(run))
         if mirror and not run.result.failures:
             await run.acknowledged.drop_rest()
     except Stopped:
@@ -59,7 +60,8 @@ async def run_pass(desk: CopyDesk, request: PassRequest, on_progress: OnProgress
             cut_off.cancel()
         run.break_off()
         run.tell()
-    run.result.verified = request.last and run.result.clean
+    await _remark(run)
+    run.result.verified = request.last and run.result.clean and not run.result.unsettled
     metrics.COPY_PASS_SECONDS.took(run.elapsed)
     return run.result
 
@@ -71,160 +73,73 @@ def _cut_off(run: Run) -> None:
     run.break_off()
 
 
-class _Pool:
-    """The connections of one pass: some pairs, each working on one mailbox after the other."""
+async def _remark(run: Run) -> None:
+    """Write down what the pass found odd, and take back what is so no longer."""
+    for seen in run.result.evidence.mailboxes:
+        if seen.delivered < seen.exists:
+            text = f"{seen.exists} announced, {seen.delivered} listed"
+            missing = seen.exists - seen.delivered
+            run.remarks.note(RemarkKind.WITHHELD, seen.name, number=missing, detail=text)
+        else:
+            run.remarks.over(RemarkKind.WITHHELD, seen.name)
+    if run.result.doubled > run.result.doubles_removed:
+        left = run.result.doubled - run.result.doubles_removed
+        run.remarks.note(RemarkKind.DOUBLED, number=left, add=True)
+    await run.remarks.write()
+
+
+class _ImapPass:
+    """The rounds of a pass over an account whose source has IMAP."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._pairs: set[Pair] = set()
-        self._opening: set[Deferred[Pair]] = set()
-        self._queue: deque[MailboxJob] = deque()
-        run.at_cut_off(self._close)
+        self._pairs = Pairs(run)
+        self._departures = Departures()
 
-    # --- the two kinds of source
-
-    async def imap(self) -> None:
-        """Copy from IMAP, all mailboxes."""
-        pair = await self._open()
-        prepared, jobs = await self._prepared(pair)
-        self._queue.extend(jobs)
-        hands = min(self._run.desk.limits.connections, max(1, len(jobs)))
-        await self._together([self._work(pair), *(self._work(None) for _ in range(hands - 1))])
-        if self._run.request.mode is Mode.MIRROR and prepared.gone:
-            await self._follow_gone(prepared.gone)
-        for left in list(self._pairs):
-            await left.leave()
-
-    async def pop3(self) -> None:
-        """Copy a maildrop into INBOX."""
-        await copy_maildrop(self._run)
-
-    async def _prepared(self, pair: Pair) -> tuple[Prepared, Sequence[MailboxJob]]:
+    async def go(self) -> None:
+        """Copy, move and delete in all mailboxes."""
+        pair = await self._pairs.one()
         prepared = await prepare(self._run, pair)
-        return prepared, await changed_jobs(self._run, pair, prepared.jobs)
+        changed = await changed_jobs(self._run, pair, prepared.jobs)
+        if changed.gained:
+            await note_gone(self._run, pair, prepared.gone, self._departures)
+        self._pairs.rest(pair)
+        losers = await self._losers(changed)
+        for jobs, losing in ((changed.others(losers), False), (losers, True)):
+            await self._pairs.round(jobs, self._copying(keep_vanished=losing))
+        if losers:
+            await self._pairs.round(losers, self._copying(keep_vanished=False))
+        nothing_opens(self._run, len(prepared.jobs))
+        await self._gone(prepared)
+        if self._run.desk.endpoints.source_pop3 is not None:
+            pair = await self._pairs.one()
+            await look_at_maildrop(self._run, pair)
+            self._pairs.rest(pair)
+        await self._pairs.leave()
 
-    # --- connections
+    async def _losers(self, changed: Changed) -> Sequence[MailboxJob]:
+        """Look where messages left, when some have turned up as well: return the mailboxes that lost some."""
+        losers = changed.may_have_lost
+        if not changed.gained or not losers:
+            return ()
+        await self._pairs.round(losers, self._looking)
+        elsewhere = any(job not in losers for job in changed.gained)
+        if not elsewhere and not self._departures.expected:
+            self._departures.forget()
+        return losers if self._departures else ()
 
-    async def _open(self) -> Pair:
-        self._run.check()
-        opening = ensureDeferred(open_pair(self._run.desk.endpoints))
-        self._opening.add(opening)
-        try:
-            pair = await opening
-        except CancelledError as error:
-            raise Stopped from error
-        finally:
-            self._opening.discard(opening)
-        self._pairs.add(pair)
-        return pair
+    async def _looking(self, pair: Pair, job: MailboxJob) -> None:
+        await look_for_departures(self._run, pair, job, self._departures)
 
-    def _drop(self, pair: Pair) -> None:
-        pair.close()
-        self._pairs.discard(pair)
+    def _copying(self, *, keep_vanished: bool) -> Step:
+        async def step(pair: Pair, job: MailboxJob) -> None:
+            await copy_mailbox(self._run, pair, job, self._departures, keep_vanished=keep_vanished)
 
-    def _close(self) -> None:
-        """Close what is open, and open no more."""
-        for opening in list(self._opening):
-            opening.cancel()
-        for pair in list(self._pairs):
-            self._drop(pair)
+        return step
 
-    # --- work
-
-    async def _together(self, hands: Sequence[Coroutine[Any, Any, None]]) -> None:
-        """Let all hands work; when one fails the others end at their next step, then it is raised."""
-        failures: list[BaseException] = []
-
-        async def guarded(hand: Coroutine[Any, Any, None]) -> None:
-            try:
-                await hand
-            except Stopped:
-                pass
-            except Exception as failure:  # loop edge: whatever it is, the other hands must stop first
-                failures.append(failure)
-                self._run.stop()
-
-        await DeferredList([ensureDeferred(guarded(hand)) for hand in hands])
-        if failures:
-            raise failures[0]
-        self._run.check()
-
-    async def _work(self, pair: Pair | None) -> None:
-        """Work on mailboxes until none is left. A further pair that cannot be opened is done without."""
-        if pair is None:
-            try:
-                pair = await self._open()
-            except RemoteFailure:
-                return
-        while self._queue and not self._run.stopped:
-            pair = await self._one(pair, self._queue.popleft())
-
-    async def _one(self, pair: Pair, job: MailboxJob) -> Pair:
-        """Work on one mailbox over lost connections; return the pair that stands then."""
-        work = self._run.work(job.source_name)
-        lost = 0
-        while True:
-            before = self._run.result.copied
-            try:
-                if not pair.usable:
-                    self._drop(pair)
-                    pair = await self._open()
-                await copy_mailbox(self._run, pair, job)
-                return pair
-            except Unavailable as failure:
-                work.connection_lost()
-                lost = 1 if self._run.result.copied > before else lost + 1
-                if failure.cause not in _RECONNECTS or lost > self._run.desk.limits.lost_connections:
-                    raise
-                self._run.check()
-                self._drop(pair)
-            except Refused as failure:
-                if failure.cause in _ENDS_PASS:
-                    raise
-                self._run.result.failures.append(MailboxFailure(job.source_name, failure.cause, failure.text))
-                return pair
-
-    # --- mailboxes that the source does not list any more
-
-    async def _follow_gone(self, gone: Sequence[CopiedMailbox]) -> None:
-        """Their messages vanished all at once: held until an administrator approves.
-
-        Unless a session of ours deleted or renamed the mailbox.
-        """
-        pair = next(iter(self._pairs), None)
-        if pair is None or not pair.usable:
-            pair = await self._open()
-        for row in gone:
-            self._run.check()
-            book = await open_book(self._run.register, row)
-            excused = await self._excused(book)
-            if len(book) and not excused and not self._run.request.approved:
-                self._run.result.held[row.source_name] = (Held.EMPTY, len(book))
-                await book.note(held_deletions=len(book))
-                continue
-            if len(book):
-                await self._delete_all(pair, book)
-            await book.note(gone=True, held_deletions=0)
-
-    async def _excused(self, book: MailboxBook) -> bool:
-        """Whether our own sessions saw all these deletions acknowledged."""
-        acknowledged, name = self._run.acknowledged, book.source_name
-        uids = [entry.source_uid for entry in book.entries()]
-        wanted = 0 if book.row.held_deletions else excusable(uids)
-        if wanted > acknowledged.free_for(name):
-            await acknowledged.read_again(wait=not self._run.request.last)
-        taken = min(wanted, acknowledged.free_for(name))
-        acknowledged.take(name, taken)
-        return taken == len(uids)
-
-    async def _delete_all(self, pair: Pair, book: MailboxBook) -> None:
-        """Delete the copies of a mailbox that is gone; where the target's is gone too, forget them."""
-        uids = [entry.source_uid for entry in book.entries()]
-        try:
-            with at_target():
-                status = await pair.target.select(book.target_name)
-        except Refused:
-            await forget_copies(self._run, book, uids)
+    async def _gone(self, prepared: Prepared) -> None:
+        if self._run.request.mode is not Mode.MIRROR or not prepared.gone:
             return
-        if status.uidvalidity == book.row.target_uidvalidity:
-            await delete_copies(self._run, pair.target, book, uids)
+        pair = await self._pairs.one()
+        await follow_gone(self._run, pair, prepared.gone)
+        self._pairs.rest(pair)

@@ -1,31 +1,47 @@
 """Messages copied in batches: a durable intent, the octets, the target's answer, the ledger.
 
-A batch that the target refuses is split until the message that it means stands alone; that one is
-skipped with its reason. A full target pauses the account instead.
+Where both servers allow it the source is asked for many messages at once, and they flow into one batch
+after the other: while the target saves one, the next one streams and another is ready behind it. One
+transaction commits the oldest and opens the newest; no octet of a batch is sent before its intent is
+durable. What did not go smoothly is seen to when nothing else is under way: a refused batch is split
+until the message that it means stands alone; that one is skipped with its reason. A full target pauses
+the account instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterator, Sequence
+from functools import lru_cache, partial
 
+from twisted.internet.defer import Deferred, ensureDeferred
+
+from mailferry.copying.batch import Batch
+from mailferry.copying.book_entries import Finished
+from mailferry.copying.desk import Stopped
 from mailferry.copying.learning import learn_target_uids
 from mailferry.copying.open_mailbox import OpenMailbox
-from mailferry.copying.outgoing import Outgoing, OutgoingSink
+from mailferry.copying.outgoing import Outgoing
 from mailferry.copying.results import SkipReason
 from mailferry.copying.sides import at_target
+from mailferry.copying.sluice import Sluice
+from mailferry.copying.sources import PipelinedSource
 from mailferry.model.causes import Cause, Refused, RemoteFailure, Unavailable
 from mailferry.model.mail import MessageFacts
 from mailferry.observe.crash_points import crash_point
-from mailferry.plan.differences import flags_key
+from mailferry.plan import differences
 from mailferry.providers.refused_messages import RefusedMessage, refused_message
-from mailferry.remote.imap_append import AppendResult
-from mailferry.remote.message_sink import FetchOutcome
-from mailferry.remote.sendable import sendable_date, sendable_flags
+from mailferry.remote.sendable import sendable_flags
 from mailferry.store.ledger_blocks import LedgerEntry
+from mailferry.store.remarks import RemarkKind
 
 ASSUMED_SIZE = 16 * 1024
 """What a message counts in a batch when the source does not tell its size."""
+UNDER_WAY = 3
+"""Batches on their way: one that the target saves, one that streams, one that is ready for what follows."""
+ASKED_AT_ONCE = 8
+"""Batches for which the source is asked by one command, so that its distance counts once for all of them.
+They go by UID, so that a copy of the newest mail first begins with one, then two, then four."""
 
 _SKIPS = {
     RefusedMessage.TOO_BIG: SkipReason.TOO_BIG,
@@ -34,6 +50,7 @@ _SKIPS = {
     RefusedMessage.EMPTY: SkipReason.EMPTY_REFUSED,
     RefusedMessage.OTHER: SkipReason.REFUSED,
 }
+flags_key = lru_cache(maxsize=4096)(differences.flags_key)
 
 
 def cut_batches(
@@ -53,22 +70,6 @@ def cut_batches(
         yield batch
 
 
-@dataclass(slots=True)
-class _Sent:
-    """What one batch brought about."""
-
-    by_uid: Mapping[int, MessageFacts]
-    sink: OutgoingSink
-    outcome: FetchOutcome = field(default_factory=FetchOutcome)
-    results: list[AppendResult] = field(default_factory=list)
-    failure: RemoteFailure | None = None
-    """The source broke off behind the messages that were sent."""
-
-    def answers(self) -> Iterator[tuple[int, AppendResult]]:
-        """Yield (source UID, the target's answer)."""
-        yield from zip(self.sink.sent, self.results, strict=True)
-
-
 class BatchCopier:
     """Copies messages of one source mailbox into one target mailbox, which is selected at `target`."""
 
@@ -80,9 +81,21 @@ class BatchCopier:
         self._book = box.book
         self._status = box.status
         self._without_keywords: set[int] = set()
+        self._without_date: set[int] = set()
+        self._flags: dict[frozenset[bytes], tuple[frozenset[bytes], frozenset[bytes]]] = {}
+        self._under_way: deque[Batch] = deque()
+        self._odd: list[Batch] = []
+        """Batches that are settled and left something to see to."""
+        self._tells_uids = self._target.tells_uids
+        self._pipelines = self._source if isinstance(self._source, PipelinedSource) else None
+        self._sluice: Sluice | None = None
+        self._fetching: Deferred[None] | None = None
+        self._broke: RemoteFailure | None = None
+        """The source broke off; what was sent before is whole."""
+        self._waits: set[str] = set()
 
     async def copy(self, messages: Sequence[MessageFacts]) -> None:
-        """Copy all of them, in this order.
+        """Copy all of them, nearly in this order: what the source is asked for at once goes by UID.
 
         Raises Refused or Unavailable when either server ends the work, and Stopped when the pass ends;
         what was acknowledged until then is ledgered.
@@ -90,95 +103,244 @@ class BatchCopier:
         limits = self._run.desk.limits
         suspects = [facts for facts in messages if facts.uid in self._work.suspects]
         others = [facts for facts in messages if facts.uid not in self._work.suspects]
-        for batch in cut_batches(others, limits.batch_messages, limits.batch_octets):
-            await self._batch(batch)
-        for facts in suspects:
-            if self._work.suspects[facts.uid] >= limits.lost_connections:
-                await self._skip(
-                    facts, SkipReason.UNREADABLE, "the connection breaks at this message each time"
-                )
-                continue
-            await self._batch([facts])
-            del self._work.suspects[facts.uid]
-
-    async def _batch(self, batch: Sequence[MessageFacts]) -> None:
-        self._run.check()
-        by_uid = {facts.uid: facts for facts in batch}
-        intent = await self._book.open_intent(sorted(by_uid), self._status)
-        crash_point("intent-written")
-        self._work.in_flight.update(by_uid)
-        sent = await self._send(by_uid)
-        entries = await self._entries(sent, intent.target_uidnext)
-        octets = sum(sent.sink.sizes[entry.source_uid] for entry in entries)
-        await self._book.commit(entries, settles=intent.id, octets=octets)
-        crash_point("ledger-committed")
-        self._run.copied(self._work, len(entries), octets)
-        self._work.in_flight.difference_update(sent.sink.sent)
-        if sent.failure is not None:
-            raise sent.failure
-        self._work.in_flight.difference_update(by_uid)
-        await self._follow_up(sent)
-
-    async def _send(self, by_uid: Mapping[int, MessageFacts]) -> _Sent:
-        stream = self._target.append_batch(self._book.target_name, on_pressure=self._pressure)
-        outgoing = {uid: self._outgoing(facts) for uid, facts in by_uid.items()}
-        sink = OutgoingSink(
-            stream,
-            outgoing,
-            limit=self._target.append_limit,
-            alone=len(by_uid) == 1,
-            arrived=self._source.arrived,
-        )
-        sent = _Sent(by_uid, sink)
+        self._target.tell_pressure(partial(self._hold, "the target takes no more"))
         try:
-            sent.outcome = await self._source.fetch_bodies(sorted(by_uid), sink)
-        except RemoteFailure as broke:
-            if sink.aborted:
-                raise
-            sent.failure = broke
-        crash_point("batch-sent")
-        with at_target():
-            sent.results = await stream.finish()
-        crash_point("append-acknowledged")
-        return sent
+            await self._all(deque(cut_batches(others, limits.batch_messages, limits.batch_octets)))
+            for facts in suspects:
+                if self._work.suspects[facts.uid] >= limits.lost_connections:
+                    await self._skip(
+                        facts, SkipReason.UNREADABLE, "the connection breaks at this message each time"
+                    )
+                    continue
+                await self._batch([facts])
+                del self._work.suspects[facts.uid]
+        finally:
+            self._target.tell_pressure(None)
+            self._let_go()
 
-    def _pressure(self, full: bool) -> None:
-        if full:
+    # --- batches on their way
+
+    async def _all(self, batches: deque[list[MessageFacts]]) -> None:
+        limits = self._run.desk.limits
+        newest_first = len(batches) > 1 and batches[0][0].uid > batches[-1][0].uid
+        at_once = 1 if newest_first else ASKED_AT_ONCE
+        while batches:
+            self._run.check()
+            source = self._pipelines
+            if source is None or not self._tells_uids or source.one_batch_at_a_time:
+                # A target that tells no UIDs is read for them after each batch: nothing may follow it.
+                done = await self._oldest() if self._under_way else None
+                odd = done is not None and done.is_odd
+                self._ask_alone(await self._turn_over(done, *(() if odd else (batches.popleft(),))))
+                if odd:
+                    await self._drain()
+                continue
+            asked = sorted(facts for _ in range(min(at_once, len(batches))) for facts in batches.popleft())
+            at_once = min(2 * at_once, ASKED_AT_ONCE)
+            left = await self._flow(source, asked)
+            batches.extendleft(reversed([*cut_batches(left, limits.batch_messages, limits.batch_octets)]))
+        await self._drain()
+
+    async def _flow(
+        self, source: PipelinedSource, messages: Sequence[MessageFacts]
+    ) -> Sequence[MessageFacts]:
+        """Ask for all of these at once and copy them batch by batch; return those that no batch was opened for."""
+        limits = self._run.desk.limits
+        ahead = deque(cut_batches(messages, limits.batch_messages, limits.batch_octets))
+        sluice = self._sluice = Sluice(len(ahead), partial(self._hold, "no batch is open"))
+        try:
+            while ahead and not sluice.over:
+                self._run.check()
+                done = await self._oldest() if len(self._under_way) >= UNDER_WAY else None
+                if done is not None and _is_hopeless(done):
+                    sluice.drop()
+                    await self._turn_over(done)
+                    break
+                room = UNDER_WAY - len(self._under_way)
+                opened = [ahead.popleft() for _ in range(min(room, len(ahead)))]
+                for batch in await self._turn_over(done, *opened):
+                    sluice.add(batch)
+                if self._fetching is None:
+                    self._fetching = ensureDeferred(self._fetch(source, messages, sluice))
+        except Stopped:
+            await self._leave_early(sluice)
+            raise
+        await self._drain()
+        if sluice.let_go > len(messages) // 4:
+            self._pipelines = None  # this server does not give messages in the order of their UIDs
+        return [facts for batch in ahead for facts in batch]
+
+    async def _fetch(self, source: PipelinedSource, messages: Sequence[MessageFacts], sluice: Sluice) -> None:
+        try:
+            await source.fetch_bodies_once([facts.uid for facts in messages], sluice)
+        except RemoteFailure as broke:
+            self._broke = broke
+        finally:
+            sluice.finish()
+
+    async def _batch(self, messages: Sequence[MessageFacts]) -> None:
+        """Send a batch while nothing else is under way, and see to what comes of it."""
+        self._run.check()
+        self._ask_alone(await self._turn_over(None, messages))
+        await self._drain()
+
+    def _ask_alone(self, opened: Sequence[Batch]) -> None:
+        """Ask for the messages of a batch, more than once if need be."""
+        for batch in opened:
+            self._fetching = ensureDeferred(self._fetch_alone(batch))
+
+    async def _fetch_alone(self, batch: Batch) -> None:
+        try:
+            batch.outcome = await self._source.fetch_bodies(sorted(batch.by_uid), batch.sink)
+        except RemoteFailure as broke:
+            self._broke = broke
+        finally:
+            batch.close()
+
+    async def _drain(self) -> None:
+        """Wait until nothing is under way, then see to what did not go smoothly."""
+        while self._under_way:
+            await self._turn_over(await self._oldest())
+        if self._fetching is not None:
+            await self._fetching
+        self._sluice = self._fetching = None
+        odd, self._odd = self._odd, []
+        if self._broke is not None:
+            self._work.in_flight.update(next((unread for batch in odd if (unread := batch.unread())), ()))
+            raise self._broke
+        for batch in odd:
+            await self._follow_up(batch)
+
+    async def _leave_early(self, sluice: Sluice) -> None:
+        """The pass ends: commit what was sent, without waiting for more of it to come."""
+        if not sluice.inside:
+            sluice.finish()
+        try:
+            while self._under_way and self._under_way[0].closed:
+                await self._turn_over(await self._oldest())
+        except RemoteFailure:
+            pass  # what became of it is found out by the next pass
+
+    async def _oldest(self) -> Batch:
+        """Wait for the oldest batch's answer. Raises Unavailable when nobody knows what became of it."""
+        batch = self._under_way[0]
+        await batch.answered
+        if batch.lost is not None:
+            if self._fetching is not None and any(later.sink.aborted for later in self._under_way):
+                await self._fetching  # the source broke off first, and we closed the target ourselves
+            raise self._broke or batch.lost
+        batch.entries = await self._entries(batch)
+        self._under_way.popleft()
+        return batch
+
+    async def _turn_over(self, done: Batch | None, *messages: Sequence[MessageFacts]) -> Sequence[Batch]:
+        """Commit an answered batch and open the next ones, in one transaction."""
+        finished = None if done is None else Finished(done.intent.id, done.entries, done.octets)
+        ascending = [sorted(batch) for batch in messages]
+        intents = await self._book.turn_over(finished, ascending, self._status)
+        if done is not None:
+            crash_point("ledger-committed")
+            self._remark_dates(done.entries)
+            self._run.copied(self._work, len(done.entries), done.octets)
+            if done.is_odd:
+                self._odd.append(done)
+        if intents:
+            crash_point("intent-written")
+        opened = [
+            Batch(
+                {facts.uid: facts for facts in batch},
+                intent,
+                self._target,
+                self._book.target_name,
+                outgoing={facts.uid: self._outgoing(facts) for facts in batch},
+                arrived=self._source.arrived,
+            )
+            for batch, intent in zip(ascending, intents, strict=True)
+        ]
+        self._under_way.extend(opened)
+        return opened
+
+    def _let_go(self) -> None:
+        """Leave batches of which nobody will learn what became of them; the next run settles their intents.
+
+        Where the target broke, any message that it had not acknowledged may be the reason; where the
+        source did, those that it had not given.
+        """
+        if self._sluice is not None:
+            self._sluice.abandon()
+        for batch in self._under_way:
+            self._work.in_flight.update(batch.unread() if self._broke is not None else batch.by_uid)
+            if batch.unread():
+                break  # the source had not come to the later ones
+        for unheard in (self._fetching, *(batch.answered for batch in self._under_way)):
+            if unheard is not None:
+                unheard.addErrback(lambda _: None)  # what is raised already says it
+        self._under_way.clear()
+        for why in tuple(self._waits):
+            self._hold(why, False)
+
+    def _hold(self, why: str, hold: bool) -> None:
+        """Let the source wait as long as there is a reason."""
+        waited = bool(self._waits)
+        (self._waits.add if hold else self._waits.discard)(why)
+        if self._waits and not waited:
             self._source.pause()
-        else:
+        elif waited and not self._waits:
             self._source.resume()
 
     def _outgoing(self, facts: MessageFacts) -> Outgoing:
-        flags, refused = sendable_flags(facts.flags, self._status.permanent_flags)
+        found = self._flags.get(facts.flags)
+        if found is None:
+            found = self._flags[facts.flags] = sendable_flags(facts.flags, self._status.permanent_flags)
+        flags, refused = found
         if facts.uid in self._without_keywords:
             keywords = {flag for flag in flags if not flag.startswith(b"\\")}
             flags, refused = flags - keywords, refused | keywords
-        self._run.keywords_refused(self._book.source_name, facts.uid, refused)
-        return Outgoing(facts.uid, flags, sendable_date(facts.internal_date), facts.size)
+        if refused:
+            self._run.keywords_refused(self._book.source_name, facts.uid, refused)
+        announced = facts.size if self._source.promises_sizes else None
+        date = b"" if facts.uid in self._without_date else facts.internal_date
+        return Outgoing(facts.uid, flags, date, announced)
 
-    async def _entries(self, sent: _Sent, uidnext: int) -> list[LedgerEntry]:
+    async def _entries(self, batch: Batch) -> list[LedgerEntry]:
         """Return what the ledger shall know of the messages that the target keeps."""
-        sink = sent.sink
-        if any(result.uidvalidity not in {None, self._status.uidvalidity} for _, result in sent.answers()):
+        sink, by_uid = batch.sink, batch.by_uid
+        if any(result.uidvalidity not in {None, self._status.uidvalidity} for result in batch.results):
             raise Unavailable(Cause.TARGET_DOWN, "the target's mailbox was made anew meanwhile")
-        stored = {uid: result.uid for uid, result in sent.answers() if result.stored}
+        stored = {uid: result.uid for uid, result in batch.answers() if result.stored}
         told = {uid: target_uid for uid, target_uid in stored.items() if target_uid is not None}
         silent = [uid for uid in stored if uid not in told]
         if silent:
-            with at_target():
-                told |= await learn_target_uids(
-                    self._target,
-                    uidnext,
-                    self._book.target_uids() | set(told.values()),
-                    {uid: sink.sizes[uid] for uid in silent},
-                    {uid: sink.digests[uid] for uid in silent},
-                )
+            told |= await self._learn(batch, silent, set(told.values()))
         return [
-            LedgerEntry(uid, told[uid], sink.digests[uid], flags_key(sent.by_uid[uid].flags))
-            for uid in stored
+            LedgerEntry(uid, told[uid], sink.digests[uid], flags_key(by_uid[uid].flags)) for uid in stored
         ]
 
-    async def _follow_up(self, sent: _Sent) -> None:
+    async def _learn(self, batch: Batch, silent: Sequence[int], told: set[int]) -> dict[int, int]:
+        """Read the target for UIDs that it did not tell, behind all that is under way there."""
+        self._tells_uids = False
+        if self._sluice is not None:
+            self._sluice.drop()
+        for later in self._under_way:
+            await later.answered
+            told.update(result.uid for result in later.results if result.uid is not None)
+        with at_target():
+            return await learn_target_uids(
+                self._target,
+                batch.intent.target_uidnext,
+                self._book.target_uids() | told,
+                {uid: batch.sink.sizes[uid] for uid in silent},
+                {uid: batch.sink.digests[uid] for uid in silent},
+            )
+
+    def _remark_dates(self, stored: Sequence[LedgerEntry]) -> None:
+        for entry in stored if self._without_date else ():
+            if entry.source_uid in self._without_date:
+                self._run.remarks.note(RemarkKind.DATE, self._book.target_name, add=True)
+
+    # --- what did not go smoothly
+
+    async def _follow_up(self, sent: Batch) -> None:
         """Skip what stands alone with its reason, send the rest once more in smaller batches."""
         by_uid = sent.by_uid
         for uid, size in sent.sink.too_big.items():
@@ -209,16 +371,34 @@ class BatchCopier:
     async def _refused_alone(
         self, facts: MessageFacts, meaning: RefusedMessage, refusal: RemoteFailure
     ) -> None:
-        """One message, refused on its own: without its keywords it may be taken, else it is skipped."""
-        keywords = any(not flag.startswith(b"\\") for flag in facts.flags)
-        if keywords and meaning is RefusedMessage.OTHER and facts.uid not in self._without_keywords:
-            self._without_keywords.add(facts.uid)
+        """One message, refused on its own: without its date or keywords it may be taken, else it is skipped."""
+        if meaning is RefusedMessage.OTHER and self._make_plainer(facts):
             await self._batch([facts])
             return
         await self._skip(facts, _SKIPS[meaning], refusal.text)
 
-    async def _not_read(self, sent: _Sent) -> None:
+    def _make_plainer(self, facts: MessageFacts) -> bool:
+        """Take off what a target may mind: the date, the keywords, at last both; False when all was tried."""
+        uid, dates, words = facts.uid, self._without_date, self._without_keywords
+        keywords = any(not flag.startswith(b"\\") for flag in facts.flags)
+        if uid not in dates and uid not in words:
+            (dates if facts.internal_date else words).add(uid)
+            return bool(facts.internal_date) or keywords
+        if uid in dates and uid not in words:
+            dates.discard(uid)
+            words.add(uid)
+            return keywords
+        if uid in dates or not facts.internal_date:
+            return False
+        dates.add(uid)
+        return True
+
+    async def _not_read(self, sent: Batch) -> None:
         """Messages that the source listed and did not give: still listed, they are unreadable there."""
+        if sent.outcome is None:
+            if unread := sorted(sent.unread()):
+                await self._batch([sent.by_uid[uid] for uid in unread])
+            return
         for uid, failure in sent.outcome.refused.items():
             if isinstance(failure, Unavailable):
                 raise failure
@@ -237,6 +417,16 @@ class BatchCopier:
     async def _skip(self, facts: MessageFacts, reason: SkipReason, detail: str) -> None:
         await self._book.skip(facts, reason, detail)
         self._run.skipped(self._work, reason)
+
+
+def _is_hopeless(batch: Batch) -> bool:
+    """Whether the target would refuse the batches behind this one as well."""
+    refusals = [result for result in batch.results if result.refusal is not None]
+    return any(
+        isinstance(result.refusal, Unavailable)
+        or (result.refusal and refused_message(result.code, result.refusal.text) is RefusedMessage.OVER_QUOTA)
+        for result in refusals
+    )
 
 
 def _smaller(messages: Sequence[MessageFacts], *, whole: bool) -> Iterator[Sequence[MessageFacts]]:

@@ -7,43 +7,27 @@ account's counts, and only while the lease on the account stands.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar, Unpack
 
 from sqlalchemy import Connection
 
+from mailferry.copying.book_entries import Finished, PendingIntent, Skip
 from mailferry.copying.results import SkipReason
 from mailferry.model.mail import MailboxStatus, MessageFacts
+from mailferry.plan.arrival_date import instant
 from mailferry.plan.differences import FLAGS_KEY_OCTETS, HIGHEST_UID
 from mailferry.plan.retry import skip_is_due
 from mailferry.store import accounts, deletions, intents, leases, ledger, mailboxes, skipped
 from mailferry.store.database import Database, db_now
+from mailferry.store.faults import Conflict
+from mailferry.store.intents import Trait
 from mailferry.store.leases import Lease
 from mailferry.store.ledger_blocks import Ledger, LedgerEntry
 from mailferry.store.mailboxes import CopiedMailbox, MailboxChanges
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class PendingIntent:
-    """An APPEND of which nobody noted what became of it."""
-
-    id: int
-    target_uidvalidity: int
-    target_uidnext: int
-    source_uidvalidity: int | None
-    source_uids: tuple[int, ...]
-    age: float
-    """Seconds since it was written, on the database's clock."""
-
-
-@dataclass(frozen=True, slots=True)
-class Skip:
-    """A message that was left out: why, and whether it is to be tried again now."""
-
-    reason: str
-    due: bool
+_TRIES = 4
 
 
 class Register:
@@ -55,14 +39,23 @@ class Register:
         self._lease = lease
 
     async def write(self, name: str, work: Callable[[Connection], T]) -> T:
-        """Run a transaction. Raises LeaseLost when another copier has the account."""
+        """Run a transaction. Raises LeaseLost when another copier has the account.
+
+        A message that moved is written into two ledgers, of which another connection of this pass may
+        write one at the same moment: then once more.
+        """
         lease = self._lease
 
         def guarded(conn: Connection) -> T:
             if lease is not None:
-                leases.hold(conn, lease)
+                leases.require(conn, lease)
             return work(conn)
 
+        for _ in range(_TRIES):
+            try:
+                return await self._database.run(name, guarded)
+            except Conflict:
+                continue
         return await self._database.run(name, guarded)
 
     async def read(self, name: str, work: Callable[[Connection], T]) -> T:
@@ -127,6 +120,10 @@ class MailboxBook:
                 yield entry
         yield from self._added.values()
 
+    def source_uids(self) -> set[int]:
+        """Return the UIDs of all messages that have a copy."""
+        return set(self._kept.source_uids) - self._gone | set(self._added)
+
     def flags_keys(self) -> dict[int, bytes]:
         """Return source UID to the key of the flags synced last."""
         octets = bytes(self._kept.flags_keys)
@@ -155,15 +152,20 @@ class MailboxBook:
         """Return the source UIDs that are skipped and not tried again now."""
         return frozenset(uid for uid, skip in self._skips.items() if not skip.due)
 
+    def due_skips(self) -> frozenset[int]:
+        """Return the source UIDs that were skipped and are to be tried again now."""
+        return frozenset(uid for uid, skip in self._skips.items() if skip.due)
+
+    def skipped_octets(self, *, also_due: bool = False) -> int:
+        """Return the sum of sizes of what is skipped and not tried again now."""
+        return sum(skip.size or 0 for skip in self._skips.values() if also_due or not skip.due)
+
     def octets_left(self, new: Sequence[MessageFacts]) -> tuple[int, int]:
         """Return the sum of sizes of those messages that have no copy, and of those that are skipped."""
         settled = self.settled_skips()
-        left = skips = 0
-        for facts in new:
-            if facts.uid in settled:
-                skips += facts.size or 0
-            elif not self.has(facts.uid):
-                left += facts.size or 0
+        copied = set(self._kept.source_uids) - self._gone | self._added.keys()
+        left = sum(facts.size or 0 for facts in new if facts.uid not in copied and facts.uid not in settled)
+        skips = sum(facts.size or 0 for facts in new if facts.uid in settled) if settled else 0
         return left, skips
 
     @property
@@ -182,48 +184,96 @@ class MailboxBook:
         highest = max(self.target_uids(), default=0)
         self._uidnext = max(status.uidnext or 1, highest + 1 if status.uidnext is None else 1)
 
-    async def open_intent(self, source_uids: Sequence[int], target: MailboxStatus) -> PendingIntent:
-        """Write down, durably, what is about to be sent."""
-        uidnext, row = self._uidnext, self.row
-
-        def work(conn: Connection) -> int:
-            return intents.open_intent(
-                conn,
-                row.id,
-                target_name=row.target_name,
-                target_uidvalidity=target.uidvalidity,
-                target_uidnext=uidnext,
-                source_uids=source_uids,
-                source_uidvalidity=row.source_uidvalidity,
-            )
-
-        made = await self._register.write("open intent", work)
-        intent = PendingIntent(
-            made, target.uidvalidity, uidnext, row.source_uidvalidity, tuple(source_uids), 0.0
-        )
-        self.pending.append(intent)
+    async def open_intent(self, messages: Sequence[MessageFacts], target: MailboxStatus) -> PendingIntent:
+        """Write down, durably, what is about to be sent: messages in the order of their UIDs."""
+        (intent,) = await self.turn_over(None, (messages,), target)
         return intent
 
     async def commit(self, entries: Sequence[LedgerEntry], *, settles: int, octets: int = 0) -> None:
         """Add entries and settle the intent, in one transaction with the account's counts."""
-        mailbox_id, account_id = self.row.id, self._register.account_id
+        await self.turn_over(Finished(settles, entries, octets), (), None)
+
+    async def turn_over(
+        self,
+        finished: Finished | None,
+        batches: Sequence[Sequence[MessageFacts]],
+        target: MailboxStatus | None,
+    ) -> list[PendingIntent]:
+        """Commit what one intent brought about and open an intent over each of `batches`, in one transaction.
+
+        Either may be left out. Messages come in the order of their UIDs.
+        """
+        row, account_id = self.row, self._register.account_id
+        entries = finished.entries if finished is not None else ()
+        uidnext = max(self._uidnext, max((entry.target_uid for entry in entries), default=0) + 1)
         unskipped = [entry.source_uid for entry in entries if entry.source_uid in self._skips]
+        traits = [[Trait(facts.size, instant(facts.internal_date)) for facts in batch] for batch in batches]
 
-        def work(conn: Connection) -> None:
-            ledger.commit(conn, mailbox_id, entries, settles=settles)
-            less = skipped.forget(conn, mailbox_id, unskipped) if unskipped else 0
-            if entries:
-                accounts.progress(conn, account_id, copied=len(entries), octets=octets, skipped=-less)
+        def work(conn: Connection) -> list[int]:
+            if finished is not None:
+                ledger.commit(conn, row.id, entries, settles=finished.intent)
+                less = skipped.forget(conn, row.id, unskipped) if unskipped else 0
+                if entries:
+                    accounts.progress(
+                        conn, account_id, copied=len(entries), octets=finished.octets, skipped=-less
+                    )
+            return [
+                intents.open_intent(
+                    conn,
+                    row.id,
+                    account_id=account_id,
+                    target_name=row.target_name,
+                    target_uidvalidity=target.uidvalidity,
+                    target_uidnext=uidnext,
+                    source_uids=[facts.uid for facts in batch],
+                    source_uidvalidity=row.source_uidvalidity,
+                    traits=about,
+                )
+                for batch, about in zip(batches, traits, strict=True)
+                if target is not None
+            ]
 
-        await self._register.write("commit ledger", work)
-        self.pending = [intent for intent in self.pending if intent.id != settles]
-        for entry in entries:
+        made = await self._register.write("commit and open" if finished is not None else "open intent", work)
+        if finished is not None:
+            self.pending = [intent for intent in self.pending if intent.id != finished.intent]
+            self._keep(entries)
+            self._uidnext = uidnext
+            for uid in unskipped:
+                del self._skips[uid]
+        validity = 0 if target is None else target.uidvalidity
+        opened = []
+        for intent_id, batch, about in zip(made, batches, traits, strict=True):
+            uids = tuple(facts.uid for facts in batch)
+            told = dict(zip(uids, about, strict=True))
+            opened.append(
+                PendingIntent(intent_id, validity, uidnext, row.source_uidvalidity, uids, 0.0, told)
+            )
+        self.pending += opened
+        return opened
+
+    def _keep(self, entries: Sequence[LedgerEntry]) -> None:
+        """Hold entries that are in the store now; packed where they come in order."""
+        ascending = sorted(entries)
+        last = self._kept.source_uids[-1] if len(self._kept) else 0
+        if not self._added and ascending and ascending[0].source_uid > last:
+            self._kept.append_all(ascending)
+            return
+        for entry in ascending:
             self._added[entry.source_uid] = entry
             if entry.source_uid in self._kept:
                 self._gone.add(entry.source_uid)
-            self._uidnext = max(self._uidnext, entry.target_uid + 1)
-        for uid in unskipped:
-            del self._skips[uid]
+
+    async def examined(self, intent: PendingIntent, entries: Sequence[LedgerEntry]) -> None:
+        """Add what was found of an intent, and keep it for one more look in a later pass."""
+        mailbox_id, account_id = self.row.id, self._register.account_id
+
+        def work(conn: Connection) -> None:
+            ledger.commit(conn, mailbox_id, entries)
+            accounts.progress(conn, account_id, copied=len(entries))
+            intents.examined(conn, intent.id)
+
+        await self._register.write("examine intent", work)
+        self._keep(entries)
 
     async def add(self, entries: Sequence[LedgerEntry]) -> None:
         """Add entries of messages that lie at the target already."""
@@ -237,6 +287,35 @@ class MailboxBook:
             await self._register.write("add to ledger", work)
             self._added.update((entry.source_uid, entry) for entry in entries)
 
+    async def take_over(
+        self,
+        entries: Sequence[LedgerEntry],
+        *,
+        settles: int | None,
+        mailbox_id: int,
+        source_uids: Sequence[int],
+    ) -> None:
+        """Add entries for messages that a mailbox's ledger knew under other UIDs, and drop those there.
+
+        Both in one transaction, so that no copy ever stands in two ledgers or in none.
+        """
+        here = self.row.id
+        unskipped = [entry.source_uid for entry in entries if entry.source_uid in self._skips]
+
+        def work(conn: Connection) -> None:
+            ledger.forget(conn, mailbox_id, source_uids)
+            ledger.commit(conn, here, entries, settles=settles)
+            less = skipped.forget(conn, here, unskipped) if unskipped else 0
+            accounts.progress(conn, self._register.account_id, skipped=-less)
+
+        await self._register.write("take over", work)
+        self.pending = [intent for intent in self.pending if intent.id != settles]
+        for uid in unskipped:
+            del self._skips[uid]
+        if mailbox_id == here:
+            self._drop(source_uids)
+        self._keep(entries)
+
     async def update_flags(self, keys: Mapping[int, bytes]) -> None:
         """Note which flags were synced."""
         mailbox_id = self.row.id
@@ -245,10 +324,12 @@ class MailboxBook:
             entry = self.entry(uid)
             if uid in self._kept:
                 self._gone.add(uid)
-            self._added[uid] = replace(entry, flags_key=key)
+            self._added[uid] = entry._replace(flags_key=key)
 
-    async def forget(self, source_uids: Sequence[int], *, acknowledged: int = 0) -> None:
-        """Drop entries whose copies are gone; so many deletions as `acknowledged` are looked at with them."""
+    async def forget(
+        self, source_uids: Sequence[int], *, acknowledged: Mapping[bytes, int] | None = None
+    ) -> None:
+        """Drop entries whose copies are gone; the deletions in `acknowledged` are looked at with them."""
         mailbox_id, account_id = self.row.id, self._register.account_id
 
         def work(conn: Connection) -> None:
@@ -260,6 +341,9 @@ class MailboxBook:
         if not source_uids:
             return
         await self._register.write("forget", work)
+        self._drop(source_uids)
+
+    def _drop(self, source_uids: Sequence[int]) -> None:
         for uid in source_uids:
             self._added.pop(uid, None)
             if uid in self._kept:
@@ -301,7 +385,7 @@ class MailboxBook:
             accounts.progress(conn, account_id, skipped=int(new))
 
         await self._register.write("skip message", work)
-        self._skips[facts.uid] = Skip(reason.value, due=False)
+        self._skips[facts.uid] = Skip(reason.value, due=False, size=facts.size)
 
     async def drop_skips(self, listed: Collection[int]) -> None:
         """Take skipped messages off the list that the source does not list any more."""
@@ -330,9 +414,9 @@ class MailboxBook:
 
 
 async def open_book(register: Register, row: CopiedMailbox) -> MailboxBook:
-    """Read a mailbox's books."""
+    """Read a mailbox's books, with its row as it is now."""
 
-    def work(conn: Connection) -> tuple[Ledger, list[PendingIntent], dict[int, Skip]]:
+    def work(conn: Connection) -> tuple[CopiedMailbox, Ledger, list[PendingIntent], dict[int, Skip]]:
         now = db_now(conn)
         open_intents = [
             PendingIntent(
@@ -342,16 +426,20 @@ async def open_book(register: Register, row: CopiedMailbox) -> MailboxBook:
                 intent.source_uidvalidity,
                 intent.source_uids,
                 now - intent.opened_at,
+                dict(zip(intent.source_uids, intent.traits, strict=False)),
+                intent.examined,
             )
             for intent in intents.pending(conn, row.account_id)
             if intent.mailbox_id == row.id
         ]
         skips = {
-            message.source_uid: Skip(message.reason, skip_is_due(message.tries, now - message.at))
+            message.source_uid: Skip(
+                message.reason, skip_is_due(message.tries, now - message.at), message.size
+            )
             for message in skipped.listing(conn, row.account_id, limit=1_000_000)
             if message.mailbox_id == row.id
         }
-        return ledger.load(conn, row.id), open_intents, skips
+        return mailboxes.get(conn, row.id), ledger.load(conn, row.id), open_intents, skips
 
-    kept, pending, skips = await register.read("open book", work)
-    return MailboxBook(register, row, kept, pending, skips)
+    fresh, kept, pending, skips = await register.read("open book", work)
+    return MailboxBook(register, fresh, kept, pending, skips)

@@ -48,11 +48,14 @@ class LastPass:
 
     result: PassResult
     uidls_ready: bool
+    believed: bool = True
+    """Whether the source seems to show everything that it has."""
 
     @property
     def clean(self) -> bool:
         """Whether the flip may be committed."""
-        return self.result.clean and self.result.verified and self.uidls_ready and not self.result.held
+        result = self.result
+        return result.clean and result.verified and self.uidls_ready and self.believed and not result.held
 
 
 class Cutover:
@@ -178,6 +181,10 @@ def _reason(last: LastPass) -> str:
         return "the last pass needed more time than the freeze has"
     if result.held:
         return "deletions are held"
-    if not last.uidls_ready:
+    if not last.believed:
+        return f"{Cause.INCOMPLETE.value}: {'; '.join(result.completeness.details)}"
+    if result.clean and not result.verified:
+        return "a broken connection is not settled yet"
+    if result.clean and not last.uidls_ready:
         return Cause.UIDL_UNPAIRED.value
     return f"{result.remaining} messages without a copy, {len(result.failures)} mailboxes failed"

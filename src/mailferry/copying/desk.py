@@ -10,14 +10,17 @@ from twisted.internet.interfaces import IReactorTime
 
 from mailferry.copying.acknowledged import Acknowledged
 from mailferry.copying.book import Register
-from mailferry.copying.results import CopyLimits, OnProgress, PassRequest, PassResult, Progress
+from mailferry.copying.courtesy import Courtesy
+from mailferry.copying.remarks import Remarks
+from mailferry.copying.results import CopyLimits, OnProgress, PassRequest, PassResult, Progress, Waits
 from mailferry.copying.sides import Endpoints
 from mailferry.model.profile import Profile
 from mailferry.observe import metrics
-from mailferry.plan.completeness import MailboxEvidence
+from mailferry.plan.completeness import MailboxEvidence, RefusedMailbox
 from mailferry.store import accounts
 from mailferry.store.accounts import AccountChanges
 from mailferry.store.database import Database
+from mailferry.store.remarks import RemarkKind
 
 
 class Stopped(Exception):
@@ -34,6 +37,9 @@ class CopyDesk:
     profile: Profile
     """The source's."""
     limits: CopyLimits = field(default_factory=CopyLimits)
+    courtesy: Courtesy = field(default_factory=Courtesy)
+    must_wait: Callable[[], Waits | None] = lambda: None
+    """Whether the pace at which the source may be copied from is used up; asked before each step."""
 
 
 @dataclass(slots=True)
@@ -50,6 +56,8 @@ class MailboxWork:
     """Messages that are neither copied nor skipped yet."""
     known_skips: int = 0
     """Messages that were skipped by an earlier pass and are not tried again in this one."""
+    examined: set[int] = field(default_factory=set)
+    """Intents that this pass looked for: the next one looks once more."""
     octets: int | None = None
     """Sum of the messages' sizes as of the last listing, None before the first; so are the next two."""
     remaining_octets: int = 0
@@ -70,6 +78,7 @@ class Run:
         self.result = PassResult()
         self.register = Register(desk.database, request.account_id, request.lease)
         self.acknowledged = Acknowledged(self.register, desk.reactor, desk.limits.deletions_patience)
+        self.remarks = Remarks(self.register)
         self.works: dict[bytes, MailboxWork] = {}
         self._on_progress = on_progress
         self._began = desk.reactor.seconds()
@@ -101,13 +110,26 @@ class Run:
             self.result.overrun = True
             self._stopped = True
         if self._slice_ends is not None and self.elapsed >= self._slice_ends:
-            self._stopped = True
+            self.result.sliced = self._stopped = True
+        waits = self.desk.must_wait() if not self._stopped and not self.request.last else None
+        if waits is not None:
+            self.wait(waits)
         if self._stopped:
             raise Stopped
 
     def begin_slice(self, seconds: float) -> None:
         """Let the pass end after so many seconds from now, with whatever is done by then."""
         self._slice_ends = self.elapsed + seconds
+
+    def wait(self, waits: Waits) -> None:
+        """Let the pass end at its next step, to go on later; nobody failed."""
+        self.result.waits = self.result.waits or waits
+        self._stopped = True
+
+    def leave(self, waits: Waits) -> None:
+        """Let go of every session now, because somebody else needs them."""
+        self.wait(waits)
+        self.break_off()
 
     def at_cut_off(self, close: Callable[[], None]) -> None:
         """Have this called when the budget is used up, or the pass is over; it must not mind a second call."""
@@ -160,6 +182,7 @@ class Run:
                 self._keyword_losses.add(key)
                 counts = self.result.refused_keywords
                 counts[keyword] = counts.get(keyword, 0) + 1
+                self.remarks.note(RemarkKind.KEYWORD, keyword, add=True)
 
     def saw(self, mailbox: bytes, exists: int, delivered: int, headers_only: int) -> None:
         """Keep what a mailbox announced and what it gave, in place of an earlier look."""
@@ -167,6 +190,17 @@ class Run:
         others = [seen for seen in evidence.mailboxes if seen.name != mailbox]
         seen = MailboxEvidence(mailbox, exists, delivered, headers_only)
         self.result.evidence = replace(evidence, mailboxes=(*others, seen))
+
+    def left_out(self, mailbox: bytes, text: str, messages: int | None) -> None:
+        """Note a mailbox that the pass does without; `messages` None where the source does not tell them."""
+        self.result.left_out[mailbox] = text
+        work = self.work(mailbox)
+        work.total = work.known_skips = messages or 0
+        work.remaining = 0
+        evidence = self.result.evidence
+        others = [one for one in evidence.refused if one.name != mailbox]
+        refused = (*others, RefusedMailbox(mailbox, messages))
+        self.result.evidence = replace(evidence, refused=refused)
 
     async def note_totals(self) -> None:
         """Let the account show how much there is while the pass is still at it; late mail adds nothing to that.

@@ -6,18 +6,22 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from mailferry.copying.sources import BodySource
-from mailferry.model.mail import BodyDigest
+from mailferry.model.mail import BodyDigest, body_digest
 from mailferry.plan.header_identity import HeaderIdentity
-from mailferry.remote.message_sink import FetchOutcome
+from mailferry.remote.message_sink import FetchOutcome, WholeSink
 
 
-class DigestSink:
+class DigestSink(WholeSink):
     """Collects the digest of each message's octets."""
 
     def __init__(self) -> None:
         self.digests: dict[int, bytes] = {}
         self._key = 0
         self._running = BodyDigest()
+
+    def whole(self, key: int, octets: memoryview) -> None:
+        """Keep the digest of a small message."""
+        self.digests[key] = body_digest(octets)
 
     def begin(self, key: int, size: int | None) -> None:  # noqa: ARG002 - the size does not count
         """Begin a message."""

@@ -30,21 +30,26 @@ async def follow_flags(box: OpenMailbox, reflagged: Sequence[MessageFacts]) -> N
     for flags, messages in groups.items():
         run.check()
         uids = [book.entry(facts.uid).target_uid for facts in messages]
-        if not await _store(box.target, [uid for uid in uids if uid != UNKNOWN_UID], flags):
+        stored = await _store(box.target, [uid for uid in uids if uid != UNKNOWN_UID], flags)
+        if stored != flags:
             for facts in messages:
-                run.keywords_refused(book.source_name, facts.uid, flags)
+                run.keywords_refused(book.source_name, facts.uid, flags - (stored or frozenset()))
+        if stored is None:
             continue
         crash_point("flags-stored")
         await book.update_flags({facts.uid: flags_key(facts.flags) for facts in messages})
         run.result.reflagged += len(messages)
 
 
-async def _store(target: ImapClient, uids: Sequence[int], flags: frozenset[bytes]) -> bool:
-    """Replace the flags; where the target refuses a keyword, the system flags alone."""
+async def _store(target: ImapClient, uids: Sequence[int], flags: frozenset[bytes]) -> frozenset[bytes] | None:
+    """Replace the flags; where the target refuses a keyword, by the system flags alone.
+
+    Returns what was stored, None when it was nothing.
+    """
     system = frozenset(flag for flag in flags if flag.startswith(b"\\"))
-    for attempt in (flags, system):
+    for attempt in dict.fromkeys((flags, system)):
         if not uids:
-            return True
+            return flags
         try:
             with at_target():
                 await target.store_flags(uids, attempt, FlagChange.REPLACE)
@@ -52,8 +57,8 @@ async def _store(target: ImapClient, uids: Sequence[int], flags: frozenset[bytes
             if refusal.cause is Cause.TARGET_OVER_QUOTA:
                 raise
             continue
-        return attempt == flags
-    return False
+        return attempt
+    return None
 
 
 async def compared_with_brake(run: Run, book: MailboxBook, listing: Comparison) -> Differences:

@@ -2,18 +2,22 @@
 
 When a domain's window has been over for an hour of running time, its switched accounts are closed
 and their sealed passwords go. The window's key is destroyed once no copy needs it any more, at the
-latest 30 days later; that ends every copy of what it sealed, back-ups included.
+latest 30 days later, when copies that are still not done wait for the administrator; that ends every
+copy of what it sealed, back-ups included. The keys of a domain's earlier windows go once nothing is
+sealed under them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 from twisted.internet import task, threads
 
-from mailferry.model.account import Event, Phase
+from mailferry.model.account import COPIED_IN, Event, Phase
+from mailferry.model.causes import Cause
 from mailferry.observe.log import Log
 from mailferry.passwords.sealing import KeyRing
 from mailferry.store import account_listing, accounts, domains, flips_log, passwords, samples
@@ -61,6 +65,7 @@ class Housekeeping:
             )
             for domain in ended:
                 await self._close(domain)
+            await self._tidy_windows()
             await self._database.run(
                 "prune", lambda conn: samples.prune(conn, before=db_now(conn) - SAMPLES_KEPT_SECONDS)
             )
@@ -76,20 +81,44 @@ class Housekeeping:
                 break
         if closed:
             self._log.info("window over", domain=domain.name, accounts_closed=closed)
-        if not self._keyring.holds(domain.name, domain.window_number):
-            return
-        if await self._database.read("needed?", lambda conn: _still_needed(conn, domain)):
-            return
+        unfinished = await self._database.read("unfinished?", lambda conn: _unfinished(conn, domain))
+        if unfinished:
+            if domain.grace_open(await self._database.read("now", db_now)):
+                return
+            await self._database.run("give up", lambda conn: _give_up(conn, domain.name))
+        for window in await self._held_windows(domain):
+            await self._destroy(domain, window)
+
+    async def _tidy_windows(self) -> None:
+        """Destroy the keys of windows before the present one under which nothing is sealed any more."""
+        for domain in await self._database.read("domains", domains.listing):
+            if domain.window_number == 1:
+                continue
+            earlier = [n for n in await self._held_windows(domain) if n < domain.window_number]
+            if not earlier:
+                continue
+            for window in set(earlier) - set(await self._windows_in_use(domain)):
+                await self._destroy(domain, window)
+
+    async def _windows_in_use(self, domain: Domain) -> Sequence[int]:
+        return await self._database.read("in use", lambda conn: passwords.sealed_windows(conn, domain.name))
+
+    async def _held_windows(self, domain: Domain) -> list[int]:
+        numbers: list[int] = await self._in_thread(self._keyring.windows, domain.name)
+        return numbers
+
+    async def _destroy(self, domain: Domain, window: int) -> None:
+        """End every copy of what was sealed under the window's key."""
         forgotten = await self._database.run(
-            "forget", lambda conn: passwords.forget_sealed_of_window(conn, domain.name, domain.window_number)
+            "forget", lambda conn: passwords.forget_sealed_of_window(conn, domain.name, window)
         )
-        await self._in_thread(self._keyring.destroy, domain.name, domain.window_number)
+        await self._in_thread(self._keyring.destroy, domain.name, window)
         if forgotten:
             await self._in_thread(self._database.scrub)
             self._log.info("passwords of a window destroyed", domain=domain.name, passwords=forgotten)
 
-    async def _in_thread(self, work: Any, *arguments: Any) -> None:
-        await threads.deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work, *arguments)
+    async def _in_thread(self, work: Any, *arguments: Any) -> Any:
+        return await threads.deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work, *arguments)
 
 
 def _close_some(conn: Connection, domain: str) -> int:
@@ -100,7 +129,21 @@ def _close_some(conn: Connection, domain: str) -> int:
     return len(found)
 
 
-def _still_needed(conn: Connection, domain: Domain) -> bool:
-    if not domain.grace_open(db_now(conn)):
-        return False
+def _give_up(conn: Connection, domain: str) -> None:
+    """Let copies that are not done wait for the administrator: nothing of them goes on by itself."""
+    for phase in COPIED_IN:
+        for account in account_listing.in_phase(conn, domain, phase, limit=1_000_000):
+            accounts.apply(
+                conn,
+                account.id,
+                Event.GAVE_UP,
+                epoch=account.epoch,
+                cause=Cause.WINDOW_OVER,
+                cause_text="the window and its 30 days were over before the copy was done",
+                next_retry_at=None,
+                next_due_at=None,
+            )
+
+
+def _unfinished(conn: Connection, domain: Domain) -> bool:
     return any(account_listing.in_phase(conn, domain.name, phase, limit=1) for phase in _UNFINISHED)

@@ -6,27 +6,43 @@ from mailferry.copying.batches import BatchCopier
 from mailferry.copying.book import open_book
 from mailferry.copying.desk import Run
 from mailferry.copying.following import compared_with_brake, follow_deletions, follow_flags
+from mailferry.copying.hidden_mail import without_those_over_pop3
 from mailferry.copying.late_mail import without_twins
+from mailferry.copying.listing import SourceListing
+from mailferry.copying.lost_copies import forget_lost_copies
+from mailferry.copying.mailbox_refusals import CannotOpen, opened
+from mailferry.copying.moves import Departures, without_moved
 from mailferry.copying.open_mailbox import OpenMailbox
 from mailferry.copying.preparing import MailboxJob, require_other_uidvalidity
+from mailferry.copying.read_back import read_back
+from mailferry.copying.rematch import rematch_source, rematch_target, source_counts_anew, target_counts_anew
 from mailferry.copying.results import Mode
-from mailferry.copying.settle import rematch_source, rematch_target, settle_intents
+from mailferry.copying.settle import settle_intents
 from mailferry.copying.sides import Pair, at_target
 from mailferry.copying.sources import ImapBodies
+from mailferry.model.causes import Refused
 from mailferry.model.mail import MailboxStatus, MessageFacts
 from mailferry.observe.crash_points import crash_point
 from mailferry.plan.differences import Comparison, Differences
 from mailferry.remote.imap_client import ImapClient
 
 
-async def copy_mailbox(run: Run, pair: Pair, job: MailboxJob) -> None:
+async def copy_mailbox(
+    run: Run, pair: Pair, job: MailboxJob, departures: Departures, *, keep_vanished: bool = False
+) -> None:
     """Bring one mailbox up to date; what was done and seen goes into the run's result.
 
-    Raises Refused or Unavailable for what ends the work on it, Stopped at the pass's end. May be
-    called again for the same mailbox after a lost connection.
+    `departures` left other mailboxes in this pass. With `keep_vanished` nothing is deleted yet, because
+    another mailbox may still turn out to have it: call it again without. Raises CannotOpen, Refused or
+    Unavailable for what ends the work on it, Stopped at the pass's end. May be called again for the
+    same mailbox after a lost connection.
     """
     run.check()
-    source = await pair.source.select(job.source_name, read_only=True)
+    try:
+        source = await pair.source.select(job.source_name, read_only=True)
+    except Refused as refusal:
+        raise CannotOpen(refusal) from refusal
+    opened(run, job)
     with at_target():
         target = await pair.target.select(job.row.target_name)
     book = await open_book(run.register, job.row)
@@ -34,20 +50,30 @@ async def copy_mailbox(run: Run, pair: Pair, job: MailboxJob) -> None:
     book.target_selected(target)
     work = run.work(job.source_name)
     box = OpenMailbox(run, work, ImapBodies(pair.source), pair.target, book, target)
-    await _MailboxPass(box, pair.source, source).go()
+    await _MailboxPass(box, pair.source, source, departures, keep_vanished=keep_vanished).go()
 
 
 class _MailboxPass:
     """The steps of one pass over a mailbox that is selected on both sides."""
 
-    def __init__(self, box: OpenMailbox, client: ImapClient, source: MailboxStatus) -> None:
+    def __init__(
+        self,
+        box: OpenMailbox,
+        client: ImapClient,
+        source: MailboxStatus,
+        departures: Departures,
+        *,
+        keep_vanished: bool,
+    ) -> None:
         self._box = box
         self._run = box.run
         self._work = box.work
         self._book = box.book
-        self._client = client
-        self._source = source
-        self._target = box.status
+        self._listing = SourceListing(client, box.book, source)
+        self._modseq = source.highestmodseq
+        """From before the listing: what changed meanwhile is listed again by the next pass."""
+        self._departures = departures
+        self._keep_vanished = keep_vanished
         self._mirror = box.run.request.mode is Mode.MIRROR
 
     async def go(self) -> None:
@@ -56,10 +82,13 @@ class _MailboxPass:
         if self._book.pending:
             await settle_intents(self._box)
         if self._mirror:
-            await self._forget_lost_copies()
-        listing = await self._listing()
+            await forget_lost_copies(self._box)
+        listing = await self._listing.compare()
         listed = listing.listed
-        compared = await compared_with_brake(self._run, self._book, listing)
+        if self._keep_vanished:
+            compared = listing.result()
+        else:
+            compared = await compared_with_brake(self._run, self._book, listing)
         await self._book.drop_skips(listed)
         self._work.total = len(listed)
         self._work.remaining = len(compared.new)
@@ -72,7 +101,10 @@ class _MailboxPass:
             await self._copy(compared)
         finally:
             self._box.count_octets(listing, compared.new)
-            self._run.saw(self._book.source_name, self._source.exists, len(listed), self._book.header_only)
+            exists = self._listing.status.exists
+            self._run.saw(self._book.source_name, exists, len(listed), self._book.header_only)
+        if self._keep_vanished:
+            return
         await self._follow(compared)
         crash_point("mailbox-finished")
         await self._remember(compared)
@@ -81,58 +113,41 @@ class _MailboxPass:
 
     async def _same_numbers(self) -> None:
         """Find copies again whose UIDs lost their meaning on either side."""
-        row, here, there = self._book.row, self._source.uidvalidity, self._target.uidvalidity
-        if row.target_uidvalidity not in {None, there}:
-            await rematch_target(self._box.target, self._book, self._target, copies_wanted=self._mirror)
-        if row.source_uidvalidity not in {None, here}:
+        box, row = self._box, self._book.row
+        here, there = self._listing.status.uidvalidity, box.status.uidvalidity
+        if row.target_uidvalidity not in {None, there} or await target_counts_anew(box):
+            await rematch_target(
+                box.target, self._book, box.status, copies_wanted=self._mirror, source=box.source
+            )
+        # a ledger without UIDVALIDITY counts in the numbers of a maildrop: the source had POP3 only before
+        renumbered = row.source_uidvalidity != here and (
+            row.source_uidvalidity is not None or len(self._book)
+        )
+        if renumbered or await source_counts_anew(box, self._listing.status):
             everything = Comparison({})
-            await self._read_listing(everything)
-            await rematch_source(self._box, here, everything.listed)
-            lost = sum(1 for entry in self._book.entries() if entry.source_uid not in everything.listed)
-            await self._book.note(held_deletions=max(lost, row.held_deletions))
+            await self._listing.read(everything)
+            await rematch_source(box, here, everything.listed)
+            lost = sum(1 for uid in self._book.source_uids() if uid not in everything.listed)
+            await self._book.note(
+                held_deletions=max(lost, row.held_deletions),
+                source_uidnext=None,  # what was remembered of the listing counted in the old numbers
+                source_highestmodseq=None,
+                source_exists=None,
+            )
         if (row.source_uidvalidity, row.target_uidvalidity) != (here, there):
             await self._book.note(source_uidvalidity=here, target_uidvalidity=there)
 
-    async def _forget_lost_copies(self) -> None:
-        """Before the flip a copy that somebody removed at the target is copied again: the source wins."""
-        row, there = self._book.row, self._target
-        as_left = there.uidnext is not None and (row.target_exists, row.target_uidnext) == (
-            there.exists,
-            there.uidnext,
-        )
-        if as_left or not len(self._book):
-            return
-        alive: set[int] = set()
-        if there.exists:
-            with at_target():
-                await self._box.target.fetch_flags(b"1:*", lambda uid, _flags: alive.add(uid))
-        await self._book.forget(self._book.without_copy(alive))
-
-    # --- the source's listing
-
-    async def _listing(self) -> Comparison:
-        comparison = Comparison(self._book.flags_keys(), self._book.settled_skips())
-        await self._read_listing(comparison)
-        return comparison
-
-    async def _read_listing(self, comparison: Comparison) -> None:
-        """List the mailbox; ask twice when less came than SELECT announced (omission is not absence)."""
-        for _ in range(2):
-            if self._source.exists:
-                await self._client.fetch_facts(b"1:*", comparison.feed)
-            if len(comparison.listed) >= self._source.exists:
-                return
-            self._source = await self._client.select(self._book.source_name, read_only=True)
-
-    # --- what follows from it
+    # --- what follows from the listing
 
     async def _copy(self, compared: Differences) -> None:
-        new: list[MessageFacts] = list(compared.new)
+        new: list[MessageFacts] = await without_moved(self._box, compared.new, self._departures)
+        new = await without_those_over_pop3(self._box, new)
         if self._run.request.sweep and new:
             new = await without_twins(self._box, new)
         if self._run.request.newest_first:
             new.reverse()
         await BatchCopier(self._box).copy(new)
+        await read_back(self._box, new)
 
     async def _follow(self, compared: Differences) -> None:
         if not self._mirror:
@@ -148,11 +163,12 @@ class _MailboxPass:
         with at_target():
             after = await self._box.target.select(self._book.target_name)
         held = len(compared.vanished) if compared.held is not None and self._mirror else 0
+        source = self._listing.status
         whole = self._work.remaining == 0
         await self._book.note(
-            source_uidnext=self._source.uidnext if whole else None,
-            source_highestmodseq=self._source.highestmodseq if whole else None,
-            source_exists=self._source.exists if whole else None,
+            source_uidnext=source.uidnext if whole else None,
+            source_highestmodseq=self._modseq if whole else None,
+            source_exists=source.exists if whole else None,
             source_octets=self._work.octets,
             target_uidnext=after.uidnext,
             target_highestmodseq=after.highestmodseq,

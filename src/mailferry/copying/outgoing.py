@@ -7,28 +7,29 @@ Never holds a message: at most the beginning of one whose size says that its bod
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from mailferry.model.mail import BodyDigest
+from mailferry.model.mail import BodyDigest, body_digest
 from mailferry.observe.crash_points import crash_point
 from mailferry.plan.completeness import seems_header_only
-from mailferry.remote.imap_append import AppendStream
+from mailferry.remote.imap_append import AppendStream, append_words
+from mailferry.remote.message_sink import WholeSink
 
 HELD_OCTETS = 64 * 1024
 """A header longer than this is not looked at for a missing body."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One message to send: flags and date are fit for the target; `announced` is RFC822.SIZE, a hint."""
+class Outgoing(NamedTuple):
+    """One message to send: flags are fit for the target; `announced` is RFC822.SIZE, a hint."""
 
     uid: int
     flags: frozenset[bytes]
-    internal_date: bytes | None
+    internal_date: bytes
+    """As the source told it; empty where it did not."""
     announced: int | None
 
 
-class OutgoingSink:
+class OutgoingSink(WholeSink):
     """Hands fetched messages to one AppendStream, and remembers which, with their digests."""
 
     def __init__(
@@ -63,9 +64,39 @@ class OutgoingSink:
         self.aborted = False
 
     @property
-    def octets(self) -> int:
-        """Octets of whole messages handed on."""
-        return sum(self.sizes[uid] for uid in self.sent)
+    def taken(self) -> set[int]:
+        """The messages that came whole, sent or not."""
+        return {*self.sent, *self.too_big, *self.header_only, *self.empty}
+
+    def whole(self, key: int, octets: memoryview) -> None:
+        """Hand on a small message in one step."""
+        message, size = self._messages.get(key), len(octets)
+        if message is None or not self._usual(message, size):
+            self.begin(key, size)
+            if size:
+                self.chunk(bytes(octets))
+            self.end()
+            return
+        words = append_words(message.flags, message.internal_date or self._arrived(key))
+        self._stream.whole(words, octets)
+        crash_point("literal-begun")
+        self.sent.append(key)
+        self.digests[key] = body_digest(octets)
+        self.sizes[key] = size
+        crash_point("literal-sent")
+
+    def so_far(self) -> None:
+        """Send what was handed on in one step each."""
+        self._stream.flush()
+
+    def _usual(self, message: Outgoing, size: int) -> bool:
+        """Whether nothing keeps a message from being sent as it is."""
+        return (
+            size > 0
+            and (self._limit is None or size <= self._limit)
+            and message.uid not in self.digests
+            and not seems_header_only(size, message.announced, size)
+        )
 
     def begin(self, key: int, size: int | None) -> None:
         """Begin a message of `size` octets, unless it must not be sent in this way."""
@@ -129,7 +160,7 @@ class OutgoingSink:
         assert self._current is not None
         self._sending = True
         date = self._current.internal_date or self._arrived(self._current.uid)
-        self._stream.begin_message(self._current.flags, date, self._size)
+        self._stream.begin(append_words(self._current.flags, date), self._size)
 
     def _release(self) -> None:
         assert self._held is not None

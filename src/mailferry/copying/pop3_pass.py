@@ -1,175 +1,223 @@
 """One pass over an account whose source has POP3 only: the maildrop into INBOX (RFC 1939).
 
-UIDLs take the place of UIDs: each gets a number of ours for ever, under which the ledger knows its
-message. The maildrop is locked for the user while we read it, so that a session lasts a slice.
+Numbers of our own take the place of UIDs (`maildrop_numbers`). The maildrop is locked for the user
+while we read it, so that a session lasts a slice and is given back when the user comes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from sqlalchemy import Connection
+from twisted.internet.task import deferLater
 
 from mailferry.copying.batches import BatchCopier
 from mailferry.copying.book import MailboxBook, open_book
-from mailferry.copying.desk import Run
-from mailferry.copying.digests import body_digests
+from mailferry.copying.desk import Run, Stopped
 from mailferry.copying.following import compared_with_brake, follow_deletions
 from mailferry.copying.late_mail import without_twins
-from mailferry.copying.learning import match_digests
+from mailferry.copying.lost_copies import forget_lost_copies
+from mailferry.copying.maildrop import Maildrop
+from mailferry.copying.maildrop_names import Listed, list_maildrop
+from mailferry.copying.maildrop_numbers import STRIKES, Numbers
+from mailferry.copying.maildrop_session import NotNow, login_gap, open_maildrop
 from mailferry.copying.open_mailbox import OpenMailbox
-from mailferry.copying.results import Mode
-from mailferry.copying.settle import rematch_target, settle_intents
+from mailferry.copying.read_back import read_back
+from mailferry.copying.rematch import rematch_target
+from mailferry.copying.results import MaildropView, Mode
+from mailferry.copying.settle import settle_intents
 from mailferry.copying.sides import at_target
-from mailferry.copying.spool import Maildrop
-from mailferry.model.access import Side
-from mailferry.model.causes import Cause, Refused
-from mailferry.model.mail import MessageFacts
+from mailferry.model.causes import Cause, Unavailable
+from mailferry.model.mail import MailboxStatus, MessageFacts
 from mailferry.plan.completeness import Evidence, MailboxEvidence
-from mailferry.plan.differences import Comparison, Differences
+from mailferry.plan.differences import Comparison, Differences, Held
 from mailferry.plan.mailbox_mapping import INBOX
 from mailferry.remote.imap_client import ImapClient
 from mailferry.remote.pop3_client import Pop3Client
-from mailferry.store import mailboxes, uidls
-from mailferry.store.ledger_blocks import LedgerEntry
+from mailferry.store import mailboxes, maildrops, uidls
 from mailferry.store.mailboxes import CopiedMailbox
-from mailferry.store.uidls import UidlFact
+from mailferry.store.uidls import FactsOf
+
+_RECONNECTS = frozenset({Cause.SERVER_DOWN, Cause.PROTOCOL_ERROR})
+LONGEST_PAUSE = 90.0
+"""A session that broke is replaced within the pass when the source takes the next login so soon."""
 
 
 async def copy_maildrop(run: Run) -> None:
     """Bring the target's INBOX up to date. Raises Refused, Unavailable or Stopped."""
-    if run.desk.endpoints.source_pop3 is None:
-        raise Refused(Cause.PROTOCOL_DISABLED, "the source has neither IMAP nor POP3")
+    run.result.maildrop_asked = True
     with at_target():
         target = await run.desk.endpoints.target_imap()
     run.at_cut_off(target.close)
     try:
-        run.check()
-        source = await run.desk.endpoints.source_pop3()
-        run.at_cut_off(source.close)
-        try:
-            run.begin_slice(run.desk.limits.slice_seconds)
-            await _copy(run, source, target)
-        finally:
-            await source.quit()
+        await _over_lost_sessions(run, target)
         await target.logout()
     finally:
         target.close()
 
 
-async def _copy(run: Run, source: Pop3Client, target: ImapClient) -> None:
-    work = run.work(INBOX)
-    listed = await source.uidl()
-    sizes = await source.list()
-    uids = await number_uidls(run, listed)
-    row = await run.register.write(
-        "map maildrop",
-        lambda conn: mailboxes.ensure(
-            conn, run.request.account_id, INBOX, target_name=INBOX, subscribed=True
-        ),
-    )
-    box, maildrop = await _open(run, source, target, row, uids)
-    book = box.book
-    if book.pending:
-        await settle_intents(box)
-    first = _listing(book, uids, sizes).result()
-    if first.held is not None and first.new:
-        await _renumbered(run, maildrop, book, first)
-    listing = _listing(book, uids, sizes)
-    compared = await compared_with_brake(run, book, listing)
-    await book.drop_skips(listing.listed)
-    run.result.mailboxes = 1
-    work.total, work.remaining = len(uids), len(compared.new)
-    work.known_skips = len(book.settled_skips() & listing.listed)
-    run.result.evidence = Evidence((MailboxEvidence(INBOX, len(uids), len(uids)),), len(uids))
-    box.count_octets(listing, compared.new)
-    await run.note_totals()
-    new: Sequence[MessageFacts] = compared.new
-    if run.request.sweep and new:
-        new = await without_twins(box, new)
-    try:
-        await BatchCopier(box).copy(new)
-    finally:
+async def _over_lost_sessions(run: Run, target: ImapClient) -> None:
+    """Work in one session after the other while they break; what was on its way then goes alone."""
+    work, lost = run.work(INBOX), 0
+    while True:
+        run.check()
+        before = run.result.copied
+        try:
+            async with open_maildrop(run) as source:
+                run.begin_slice(run.desk.limits.slice_seconds)
+                await _MaildropPass(run, source, target).go()
+            return
+        except NotNow as later:
+            run.wait(later.waits)
+            raise Stopped from later
+        except Unavailable as failure:
+            work.connection_lost()
+            lost = 1 if run.result.copied > before else lost + 1
+            over = lost > run.desk.limits.lost_connections
+            if over or target.closed or failure.cause not in _RECONNECTS:
+                raise
+            gap = await login_gap(run.register)
+            if gap > LONGEST_PAUSE:
+                raise
+            run.check()
+            await deferLater(run.desk.reactor, gap, lambda: None)
+
+
+class _MaildropPass:
+    """The steps of one session."""
+
+    def __init__(self, run: Run, source: Pop3Client, target: ImapClient) -> None:
+        self._run = run
+        self._source = source
+        self._target = target
+        self._work = run.work(INBOX)
+        self._mirror = run.request.mode is Mode.MIRROR
+
+    async def go(self) -> None:
+        """Take the steps in order."""
+        run, account_id = self._run, self._run.request.account_id
+        known, renumbered = await run.register.read(
+            "maildrop",
+            lambda conn: (
+                uidls.facts(conn, account_id, FactsOf.SOURCE),
+                maildrops.get(conn, account_id).renumbered,
+            ),
+        )
+        listed = await list_maildrop(
+            self._source, known, use_uidls=renumbered < STRIKES, in_time=self._first_half()
+        )
+        numbers = Numbers(run, FactsOf.SOURCE, known)
+        box = await self._open(numbers, listed)
+        if box.book.pending:
+            await settle_intents(box)
+        found = await numbers.recognise(box.source, box.book, listed)
+        if found:
+            await numbers.note_renumbering(known, listed, found)
+            run.result.already += found
+            box = replace(box, source=self._maildrop(numbers, listed))
+        await self._bring_over(box, numbers, listed)
+        self._tell_view(numbers, listed)
+        if listed.whole:
+            await numbers.forget_gone(box.book, listed)
+        else:
+            run.result.sliced = True
+
+    def _first_half(self) -> Callable[[], bool]:
+        """Naming messages leaves half of the slice for copying them."""
+        run = self._run
+        until = run.elapsed + run.desk.limits.slice_seconds / 2
+        return lambda: run.elapsed < until
+
+    async def _open(self, numbers: Numbers, listed: Listed) -> OpenMailbox:
+        """Select INBOX at the target and open its books; copies are found again when its UIDs mean nothing."""
+        run, account_id = self._run, self._run.request.account_id
+
+        def ensure(conn: Connection) -> CopiedMailbox:
+            return mailboxes.ensure(conn, account_id, INBOX, target_name=INBOX, subscribed=True)
+
+        row = await run.register.write("map maildrop", ensure)
+        with at_target():
+            status = await self._target.select(INBOX)
+        book = await open_book(run.register, row)
+        was_imap = book.row.source_uidvalidity is not None  # the ledger's numbers are UIDs still
+        await numbers.give(listed, above=max(book.source_uids(), default=0) if was_imap else 0)
+        await book.note(source_uidvalidity=None)
+        book.target_selected(status)
+        box = OpenMailbox(run, self._work, self._maildrop(numbers, listed), self._target, book, status)
+        if book.row.target_uidvalidity not in {None, status.uidvalidity}:
+            await rematch_target(self._target, book, status, copies_wanted=self._mirror, source=box.source)
+        await book.note(target_uidvalidity=status.uidvalidity)
+        if self._mirror:
+            await forget_lost_copies(box)
+        return box
+
+    def _maildrop(self, numbers: Numbers, listed: Listed) -> Maildrop:
+        by_uid = {uid: number for number, uid in numbers.by_number.items()}
+        return Maildrop(self._source, by_uid, listed.sizes)
+
+    async def _bring_over(self, box: OpenMailbox, numbers: Numbers, listed: Listed) -> None:
+        """Copy what is new and let deletions follow."""
+        run, work, book = self._run, self._work, box.book
+        listing = _listing(book, numbers, listed)
+        compared = await self._compared(book, listing)
+        await book.drop_skips(listing.listed)
+        run.result.mailboxes = 1
+        work.total, work.remaining = len(listing.listed), len(compared.new)
+        work.known_skips = len(book.settled_skips() & listing.listed)
+        seen = MailboxEvidence(
+            INBOX, listed.announced, len(listed.names) if listed.whole else listed.announced
+        )
+        run.result.evidence = Evidence((seen,), listed.announced)
         box.count_octets(listing, compared.new)
-    if run.request.mode is Mode.MIRROR:
+        await run.note_totals()
+        new: Sequence[MessageFacts] = compared.new
+        if run.request.sweep and new:
+            new = await without_twins(box, new)
+        try:
+            await BatchCopier(box).copy(new)
+            await read_back(box, new)
+        finally:
+            box.count_octets(listing, compared.new)
+        if self._mirror and listed.whole:
+            await self._follow(box, compared)
+        await self._remember(box)
+
+    async def _compared(self, book: MailboxBook, listing: Comparison) -> Differences:
+        """Compare with the ledger, with one more brake than IMAP has.
+
+        Some servers list no message again that was once retrieved. So when all that we copied is gone
+        together and no session of ours deleted it, somebody must say that this is meant.
+        """
+        compared = await compared_with_brake(self._run, book, listing)
+        gone = len(compared.vanished) - compared.excused
+        if compared.held is None and 0 < len(book) <= gone and not self._run.request.approved:
+            return replace(compared, held=Held.TOO_MANY)
+        return compared
+
+    async def _follow(self, box: OpenMailbox, compared: Differences) -> None:
         if compared.held is not None:
-            run.result.held[INBOX] = (compared.held, len(compared.vanished))
+            self._run.result.held[INBOX] = (compared.held, len(compared.vanished))
         else:
             await follow_deletions(box, compared.vanished)
-        await book.note(held_deletions=len(compared.vanished) if compared.held is not None else 0)
+        await box.book.note(held_deletions=len(compared.vanished) if compared.held is not None else 0)
+
+    async def _remember(self, box: OpenMailbox) -> None:
+        with at_target():
+            after: MailboxStatus = await self._target.select(INBOX)
+        await box.book.note(target_uidnext=after.uidnext, target_exists=after.exists)
+
+    def _tell_view(self, numbers: Numbers, listed: Listed) -> None:
+        inbox = {name: numbers.by_number[number] for number, name in listed.names.items()}
+        self._run.result.maildrop = MaildropView(
+            listed.uidls(), len(listed.names), inbox, unread=not listed.whole
+        )
 
 
-async def _open(
-    run: Run, source: Pop3Client, target: ImapClient, row: CopiedMailbox, uids: Mapping[int, int]
-) -> tuple[OpenMailbox, Maildrop]:
-    """Select INBOX at the target and open its books; copies are found again when its UIDs mean nothing."""
-    with at_target():
-        status = await target.select(INBOX)
-    book = await open_book(run.register, row)
-    book.target_selected(status)
-    if row.target_uidvalidity not in {None, status.uidvalidity}:
-        await rematch_target(target, book, status, copies_wanted=run.request.mode is Mode.MIRROR)
-    await book.note(target_uidvalidity=status.uidvalidity)
-    maildrop = Maildrop(source, {uid: number for number, uid in uids.items()})
-    return OpenMailbox(run, run.work(INBOX), maildrop, target, book, status), maildrop
-
-
-def _listing(book: MailboxBook, uids: Mapping[int, int], sizes: Mapping[int, int]) -> Comparison:
+def _listing(book: MailboxBook, numbers: Numbers, listed: Listed) -> Comparison:
     """Compare the maildrop with the ledger; POP3 shows no flags, so that nothing is re-flagged."""
-    comparison = Comparison(book.flags_keys(), book.settled_skips())
-    for number, uid in sorted(uids.items()):
-        comparison.feed(MessageFacts(uid, frozenset(), b"", sizes.get(number)))
+    keys = book.flags_keys()
+    comparison = Comparison(keys, book.settled_skips())
+    for number, uid in sorted(numbers.by_number.items()):
+        comparison.feed(MessageFacts(uid, frozenset(), b"", listed.sizes.get(number)))
     return comparison
-
-
-async def number_uidls(run: Run, listed: Mapping[int, bytes]) -> dict[int, int]:
-    """Return message number to source UID of ours; UIDLs that are new get the next ones, durably.
-
-    A UIDL that stands twice in a list gets a number for each place.
-    """
-    account_id = run.request.account_id
-    keys: dict[int, bytes] = {}
-    seen: dict[bytes, int] = {}
-    for number in sorted(listed):
-        uidl = listed[number]
-        seen[uidl] = seen.get(uidl, 0) + 1
-        keys[number] = uidl if seen[uidl] == 1 else b"%s %d" % (uidl, seen[uidl])  # no UIDL holds a blank
-
-    def work(conn: Connection) -> dict[bytes, int]:
-        known = {
-            fact.uidl: fact.uid for fact in uidls.facts(conn, account_id, Side.SOURCE) if fact.uid is not None
-        }
-        following = max(known.values(), default=0) + 1
-        fresh: list[UidlFact] = []
-        for number in sorted(keys):
-            key = keys[number]
-            if key not in known:
-                known[key] = following
-                fresh.append(UidlFact(key, b"", following))
-                following += 1
-        uidls.learn(conn, account_id, Side.SOURCE, fresh)
-        return known
-
-    known = await run.register.write("number uidls", work)
-    return {number: known[key] for number, key in keys.items()}
-
-
-async def _renumbered(run: Run, maildrop: Maildrop, book: MailboxBook, compared: Differences) -> None:
-    """Some servers change all UIDLs: what is new and what vanished are the same messages then.
-
-    Looked at only when as much vanished as the brake holds: digests tell which message is which.
-    """
-    run.check()
-    mine = (await body_digests(maildrop, [facts.uid for facts in compared.new])).by_uid
-    old = {uid: book.entry(uid).digest for uid in compared.vanished}
-    pairs = match_digests(mine, old)
-    if not pairs:
-        return
-    moved: Sequence[LedgerEntry] = [
-        LedgerEntry(uid, book.entry(before).target_uid, mine[uid], book.entry(before).flags_key)
-        for uid, before in pairs.items()
-    ]
-    replaced = set(pairs.values())
-    kept = [entry for entry in book.entries() if entry.source_uid not in replaced]
-    await book.replace([*kept, *moved])
-    run.result.already += len(moved)

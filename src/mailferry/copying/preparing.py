@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from mailferry.copying.desk import Run
-from mailferry.copying.results import MailboxFailure, Mode
+from mailferry.copying.placing import Places
+from mailferry.copying.results import Mode
 from mailferry.copying.sides import Pair, at_target
 from mailferry.model.causes import Cause, Refused
 from mailferry.model.mail import Mailbox, MailboxStatus
 from mailferry.model.profile import Profile
-from mailferry.observe.crash_points import crash_point
 from mailferry.plan.mailbox_mapping import (
     INBOX,
     MailboxPlan,
@@ -28,6 +28,7 @@ from mailferry.plan.mailbox_mapping import (
 from mailferry.remote.imap_client import ImapClient
 from mailferry.store import mailboxes
 from mailferry.store.mailboxes import CopiedMailbox
+from mailferry.store.remarks import RemarkKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +61,19 @@ async def prepare(run: Run, pair: Pair) -> Prepared:
     known = await run.register.read(
         "mailboxes", lambda conn: mailboxes.of_account(conn, run.request.account_id)
     )
-    plan = await plan_for(run.desk.profile, pair, known)
+    source, source_space = await _listed(pair.source)
+    _remark_unreadable(run, pair.source)
+    with at_target():
+        target, target_space = await _listed(pair.target)
+    plan = _plan(run.desk.profile, source, source_space, target, target_space, known)
     subscribed = await _subscribed(pair.source)
     rows = await run.register.write("map mailboxes", lambda conn: _ensure(conn, run.request.account_id, plan))
     with at_target():
-        there = {mailbox.name for mailbox in await pair.target.list_mailboxes() if mailbox.selectable}
         followed = await _subscribed(pair.target)
+    places = Places(run, pair.target, target, target_space)
     jobs: list[MailboxJob] = []
-    for mapped, row in zip(plan.pairs, rows, strict=True):
+    for mapped, row in await places.make(list(zip(plan.pairs, rows, strict=True))):
         run.check()
-        try:
-            if row.target_name not in there and row.target_name.upper() != INBOX:
-                with at_target():
-                    await pair.target.create(row.target_name, mapped.role)
-                crash_point("mailbox-created")
-        except Refused as refusal:
-            run.result.failures.append(MailboxFailure(mapped.source.name, refusal.cause, refusal.text))
-            continue
         if mapped.source.name in subscribed and not row.subscribed:
             await _subscribe(run, pair.target, row, followed)
         jobs.append(MailboxJob(row, mapped.role))
@@ -90,6 +87,17 @@ async def plan_for(profile: Profile, pair: Pair, known: Sequence[CopiedMailbox])
     source, source_space = await _listed(pair.source)
     with at_target():
         target, target_space = await _listed(pair.target)
+    return _plan(profile, source, source_space, target, target_space, known)
+
+
+def _plan(
+    profile: Profile,
+    source: Sequence[Mailbox],
+    source_space: Namespace,
+    target: Sequence[Mailbox],
+    target_space: Namespace,
+    known: Sequence[CopiedMailbox],
+) -> MailboxPlan:
     return plan_mailboxes(
         source,
         target,
@@ -98,6 +106,14 @@ async def plan_for(profile: Profile, pair: Pair, known: Sequence[CopiedMailbox])
         target_namespace=target_space,
         kept={row.source_name: row.target_name for row in known},
     )
+
+
+def _remark_unreadable(run: Run, source: ImapClient) -> None:
+    """Say what the source listed in a way that nobody understands: it may be a mailbox."""
+    for line in run.remarks.subjects(RemarkKind.UNREADABLE):
+        run.remarks.over(RemarkKind.UNREADABLE, line)
+    for line in source.unread_lists:
+        run.remarks.note(RemarkKind.UNREADABLE, line[:200], number=1)
 
 
 async def _listed(client: ImapClient) -> tuple[list[Mailbox], Namespace]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -51,6 +51,8 @@ class CopyLimits:
     look once a second."""
     lost_connections: int = 3
     """How often in a row a lost connection is replaced inside one pass."""
+    read_back: float = 0.01
+    """The share of new copies that are read back from the target and compared with what was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class PassRequest:
     """Nothing is begun after this time, and the pass is cut off at it (`PassResult.overrun`)."""
     approved: bool = False
     """An administrator approved the deletions that were held."""
+    slice_seconds: float | None = None
+    """Nothing is begun after this time; what is left comes in the next turn (`PassResult.sliced`)."""
     sweep: bool = False
     """Late mail: not what lies at the target already, whoever brought it there."""
 
@@ -95,6 +99,33 @@ class MailboxFailure:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Why a pass ended early without a failure, and when it may go on."""
+
+    seconds: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class MaildropView:
+    """What a pass saw of the source's POP3 list."""
+
+    uidls: Mapping[int, bytes]
+    """Message number to the UIDL that POP3 clients know; each UIDL once."""
+    shown: int
+    """Messages in the list, those without such a UIDL included."""
+    inbox: Mapping[bytes, int]
+    """Name (the UIDL, or what stands for one) to the UID of its message in INBOX; a number of our own where
+    the source has POP3 only."""
+    hidden: Mapping[bytes, int] = field(default_factory=dict)
+    """Name to the number of our own of a message that IMAP does not show."""
+    elsewhere: frozenset[bytes] = frozenset()
+    """UIDLs of messages that lie in other mailboxes than INBOX."""
+    unread: bool = False
+    """The time was over before everything was looked at."""
+
+
 @dataclass(slots=True)
 class PassResult:
     """What one pass did and saw. It grows while the pass runs and is handed over when it is over."""
@@ -109,6 +140,8 @@ class PassResult:
     known_skips: int = 0
     """Messages of the listings with a named reason from an earlier pass, not tried again this time."""
     deleted: int = 0
+    moved: int = 0
+    """Messages that the source moved to another mailbox, moved at the target as well."""
     reflagged: int = 0
     remaining: int = 0
     """Listed messages without a copy and without a named skip when the pass ended."""
@@ -119,6 +152,15 @@ class PassResult:
     remaining_octets: int = 0
     skipped_octets: int = 0
     seconds: float = 0.0
+    unsettled: int = 0
+    """Intents of broken connections whose messages were not all found: a later pass looks once more."""
+    doubled: int = 0
+    """Copies that a broken connection brought after the message had been copied again."""
+    doubles_removed: int = 0
+    read_back: int = 0
+    """Copies that were read back and compared with what was sent."""
+    altered: int = 0
+    """Of these, how many the target did not keep as they were sent."""
     mailboxes: int = 0
     mailboxes_unchanged: int = 0
     held: dict[bytes, tuple[Held, int]] = field(default_factory=dict)
@@ -126,6 +168,8 @@ class PassResult:
     refused_keywords: dict[bytes, int] = field(default_factory=dict)
     """Keyword to the number of messages that lost it, because the target permits it not."""
     failures: list[MailboxFailure] = field(default_factory=list)
+    left_out: dict[bytes, str] = field(default_factory=dict)
+    """Source mailbox to the source's words: it was refused in several passes and is done without."""
     evidence: Evidence = field(default_factory=Evidence)
     cause: Cause | None = None
     """Why the pass stopped before its end (quota, UIDVALIDITY, a throttled or lost server)."""
@@ -133,13 +177,26 @@ class PassResult:
     retry_after: float | None = None
     overrun: bool = False
     """The budget of a last pass was used up."""
+    waits: Waits | None = None
+    sliced: bool = False
+    """The pass's time was over before its work; it goes on in the next turn."""
+    maildrop: MaildropView | None = None
+    """None when POP3 was not asked: there is none, or nothing changed since it was."""
+    maildrop_asked: bool = False
+    """POP3 was to be asked; without a view it could not be."""
     verified: bool = False
     """A last pass: each listed source UID was found to have exactly one live copy, or a named skip."""
 
     @property
     def complete(self) -> bool:
         """Whether every mailbox was worked on to its end."""
-        return self.cause is None and not self.failures and not self.overrun
+        return (
+            self.cause is None
+            and not self.failures
+            and not self.overrun
+            and not self.sliced
+            and self.waits is None
+        )
 
     @property
     def clean(self) -> bool:

@@ -1,119 +1,146 @@
 """What an earlier run left open: its intents, settled by reading both servers.
 
-The target is read from the intent's UIDNEXT on; what no ledger entry explains is paired by digest with
-the intent's source messages, never more than the source has. What has no copy is simply copied.
+The target is read from the intent's UIDNEXT on. What no ledger entry explains is paired with the
+intent's source messages: by digest, then by likeness, and by size and arrival where the source has them
+no longer; never more than the source has. What has no copy is simply copied.
+
+Nobody can tell when a killed run's last octets have arrived. An intent with a message that was not
+found is therefore looked for again after a while, and once more in a later pass: a copy that came after
+all is one too many by then and is taken away, unless the user may have made it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping
 
 from twisted.internet.task import deferLater
 
-from mailferry.copying.book import MailboxBook, PendingIntent
-from mailferry.copying.digests import body_digests
+from mailferry.copying.book_entries import PendingIntent
 from mailferry.copying.learning import facts_from, match_digests
+from mailferry.copying.likeness import Likeness, likenesses, match_alike
 from mailferry.copying.open_mailbox import OpenMailbox
+from mailferry.copying.results import Mode
 from mailferry.copying.sides import at_target
 from mailferry.copying.sources import ImapBodies
-from mailferry.model.mail import MailboxStatus
+from mailferry.model.mail import MessageFacts
 from mailferry.observe.crash_points import crash_point
+from mailferry.plan.arrival_date import instant
 from mailferry.plan.differences import FLAGS_KEY_OCTETS
-from mailferry.remote.imap_client import ImapClient
 from mailferry.store.ledger_blocks import LedgerEntry
 
 FLAGS_UNKNOWN = bytes(FLAGS_KEY_OCTETS)
 """Nobody knows with which flags the copy was sent: the next comparison finds it re-flagged."""
+NOTHING_UNDER_WAY = 600.0
+"""Seconds after which nothing that an intent's run sent can still be on its way."""
 
 
 async def settle_intents(box: OpenMailbox) -> None:
     """Settle the mailbox's intents; it is selected on both sides and keeps its UIDVALIDITY there."""
-    book, status = box.book, box.status
-    for intent in list(book.pending):
+    for intent in list(box.book.pending):
         box.run.check()
-        open_uids = [uid for uid in intent.source_uids if not book.has(uid)]
-        same_target = intent.target_uidvalidity == status.uidvalidity
-        first = intent.target_uidnext if same_target else 1
-        entries: list[LedgerEntry] = []
-        if open_uids and status.exists:
-            entries = await _recognise(box, intent, open_uids, first)
+        if intent.examined:
+            if intent.id not in box.work.examined:
+                await _look_once_more(box, intent)
+            continue
+        entries = await _recognise(box, intent)
         crash_point("intent-examined")
-        await book.commit(entries, settles=intent.id)
+        if all(box.book.has(uid) for uid in intent.source_uids if uid not in {e.source_uid for e in entries}):
+            await box.book.commit(entries, settles=intent.id)
+        else:
+            await box.book.examined(intent, entries)
+            box.work.examined.add(intent.id)
+            box.run.result.unsettled += 1
         box.run.already(box.work, len(entries))
 
 
-async def _recognise(
-    box: OpenMailbox, intent: PendingIntent, open_uids: Sequence[int], first: int
-) -> list[LedgerEntry]:
+async def _recognise(box: OpenMailbox, intent: PendingIntent) -> list[LedgerEntry]:
     """Return entries for those source messages whose copies lie at the target."""
-    patience = box.run.desk.limits.settle_patience - intent.age
-    there = await unexplained_digests(box.target, box.book, first)
-    if len(there) < len(open_uids) and patience > 0:
-        # The killed run's connection may still be worked on at the target: look again a little later.
-        await deferLater(box.run.desk.reactor, patience)
-        there = await unexplained_digests(box.target, box.book, first)
-    if not there:
+    open_uids = [uid for uid in intent.source_uids if not box.book.has(uid)]
+    if not open_uids:
         return []
-    mine = (await body_digests(box.source, open_uids)).by_uid
-    pairs = match_digests(mine, there)
-    return [LedgerEntry(uid, pairs[uid], mine[uid], FLAGS_UNKNOWN) for uid in sorted(pairs)]
-
-
-async def unexplained_digests(target: ImapClient, book: MailboxBook, first: int) -> dict[int, bytes]:
-    """Return the digests of the selected target mailbox's messages from a UID on that no entry explains."""
-    known = book.target_uids()
-    with at_target():
-        fresh = [facts.uid for facts in await facts_from(target, first) if facts.uid not in known]
-        return dict((await body_digests(ImapBodies(target), fresh)).by_uid)
-
-
-async def rematch_source(box: OpenMailbox, uidvalidity: int, listed: Collection[int]) -> None:
-    """The source's UIDVALIDITY changed: find the ledgered messages again by their digests.
-
-    Entries without a message keep their copy under a UID that no server gives, so that the brake counts
-    them. Copies that an open intent left at the target are recognised here as well.
-    """
-    book = box.book
-    digests = (await body_digests(box.source, listed)).by_uid
-    first = min((intent.target_uidnext for intent in book.pending), default=None)
-    strays: dict[int, bytes] = {}
-    if first is not None:
-        strays = await unexplained_digests(box.target, book, first)
-    old = {entry.source_uid: entry.digest for entry in book.entries()}
-    kept = match_digests(digests, old)
-    entries = [
-        LedgerEntry(uid, book.entry(before).target_uid, digests[uid], book.entry(before).flags_key)
-        for uid, before in kept.items()
-    ]
-    found = match_digests({uid: digests[uid] for uid in digests if uid not in kept}, strays)
-    entries += [LedgerEntry(uid, there, digests[uid], FLAGS_UNKNOWN) for uid, there in found.items()]
-    orphans = sorted(set(old) - set(kept.values()))
-    for place, before in enumerate(orphans):
-        entry = book.entry(before)
-        entries.append(
-            LedgerEntry(book.no_server_uid(place), entry.target_uid, entry.digest, entry.flags_key)
-        )
-    await book.replace(entries, source_uidvalidity=uidvalidity)
-    box.run.already(box.work, len(kept) + len(found))
-
-
-async def rematch_target(
-    target: ImapClient, book: MailboxBook, status: MailboxStatus, *, copies_wanted: bool
-) -> None:
-    """The target's UIDVALIDITY changed: find the copies again by their digests.
-
-    An entry without a copy is forgotten when `copies_wanted` (the source wins); from the flip on it
-    stays, because what is missing at the target is the user's will.
-    """
-    there: dict[int, bytes] = {}
-    if status.exists:
+    strays = await _strays(box, intent)
+    if len(strays) < len(open_uids) and intent.age < NOTHING_UNDER_WAY:
+        await deferLater(box.run.desk.reactor, box.run.desk.limits.settle_patience)
         with at_target():
-            uids = [facts.uid for facts in await facts_from(target, 1)]
-            there = dict((await body_digests(ImapBodies(target), uids)).by_uid)
-    pairs = match_digests({entry.source_uid: entry.digest for entry in book.entries()}, there)
-    entries = [
-        LedgerEntry(entry.source_uid, pairs.get(entry.source_uid, 0), entry.digest, FLAGS_UNKNOWN)
-        for entry in book.entries()
-        if entry.source_uid in pairs or not copies_wanted
-    ]
-    await book.replace(entries, target_uidvalidity=status.uidvalidity)
+            await box.target.select(box.book.target_name)  # only then does it show what came meanwhile
+        strays = await _strays(box, intent)
+    if not strays:
+        return []
+    with at_target():
+        there = await likenesses(ImapBodies(box.target), strays)
+    mine = await likenesses(box.source, open_uids)
+    pairs = match_alike(mine, there)
+    entries = [LedgerEntry(uid, pairs[uid], mine[uid].exact, FLAGS_UNKNOWN) for uid in sorted(pairs)]
+    left = {uid: facts for uid, facts in strays.items() if uid not in set(pairs.values())}
+    return entries + await _gone_from_source(box, intent, left, there)
+
+
+async def _strays(box: OpenMailbox, intent: PendingIntent) -> dict[int, MessageFacts]:
+    """Return the target's messages from the intent's UIDNEXT on that no ledger entry explains."""
+    same = intent.target_uidvalidity == box.status.uidvalidity
+    return await unexplained(box, intent.target_uidnext if same else 1)
+
+
+async def unexplained(box: OpenMailbox, first: int) -> dict[int, MessageFacts]:
+    """Return the selected target mailbox's messages from a UID on that no ledger entry explains."""
+    known = box.book.target_uids()
+    with at_target():
+        return {facts.uid: facts for facts in await facts_from(box.target, first) if facts.uid not in known}
+
+
+async def _gone_from_source(
+    box: OpenMailbox,
+    intent: PendingIntent,
+    strays: Mapping[int, MessageFacts],
+    there: Mapping[int, Likeness],
+) -> list[LedgerEntry]:
+    """Return entries for copies whose messages the source took away before this look.
+
+    They are recognised by size and second of arrival. With their entry they are messages that vanished.
+    """
+    suspects = [uid for uid in intent.source_uids if uid in intent.traits and not box.book.has(uid)]
+    if not strays or not suspects:
+        return []
+    listed = await box.source.listed(suspects)
+    free: dict[tuple[int | None, int | None], list[int]] = {}
+    for uid, facts in sorted(strays.items()):
+        free.setdefault((facts.size, instant(facts.internal_date)), []).append(uid)
+    found: list[LedgerEntry] = []
+    for uid in suspects:
+        trait = intent.traits[uid]
+        same = free.get((trait.octets, trait.arrived), [])
+        if uid not in listed and None not in trait and same and same[0] in there:
+            found.append(LedgerEntry(uid, same[0], there[same.pop(0)].exact, FLAGS_UNKNOWN))
+    return found
+
+
+async def _look_once_more(box: OpenMailbox, intent: PendingIntent) -> None:
+    """Take away what arrived after the first look: its message was copied again meanwhile."""
+    strays = await _strays(box, intent)
+    with at_target():
+        there = await likenesses(ImapBodies(box.target), strays)
+    surplus = await _surplus(box, intent, there)
+    left = {uid: facts for uid, facts in strays.items() if uid not in surplus}
+    gone = await _gone_from_source(box, intent, left, there)
+    if surplus:
+        box.run.result.doubled += len(surplus)
+        if box.run.request.mode is Mode.MIRROR:
+            with at_target():
+                await box.target.delete(surplus)
+            box.run.result.doubles_removed += len(surplus)
+        crash_point("surplus-removed")
+    await box.book.commit(gone, settles=intent.id)
+
+
+async def _surplus(box: OpenMailbox, intent: PendingIntent, there: Mapping[int, Likeness]) -> list[int]:
+    """Return the target's UIDs of copies beyond those that the ledger knows."""
+    copied = {uid: box.book.entry(uid).digest for uid in intent.source_uids if box.book.has(uid)}
+    if not copied or not there:
+        return []
+    pairs = match_digests(copied, {uid: one.exact for uid, one in there.items()})
+    taken = set(pairs.values())
+    others = [uid for uid in copied if uid not in pairs]
+    left = {uid: one for uid, one in there.items() if uid not in taken}
+    if others and left:
+        pairs |= match_alike(await likenesses(box.source, others), left)
+    return sorted(pairs.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mailferry.remote.imap_client import ImapClient
 from mailferry.remote.message_sink import FetchOutcome, MessageSink
@@ -24,12 +24,31 @@ class BodySource(Protocol):
         """Return the INTERNALDATE of a message that is handed on just now, where no listing told it."""
         ...
 
+    @property
+    def promises_sizes(self) -> bool:
+        """Whether a message that is much smaller than its listed size may lack its body (263)."""
+        ...
+
     def pause(self) -> None:
         """Stop reading from the server."""
         ...
 
     def resume(self) -> None:
         """Go on reading."""
+        ...
+
+
+@runtime_checkable
+class PipelinedSource(BodySource, Protocol):
+    """A source that can be asked for more before it has given what it was asked for."""
+
+    @property
+    def one_batch_at_a_time(self) -> bool:
+        """Whether it turned out that this one cannot."""
+        ...
+
+    async def fetch_bodies_once(self, uids: Collection[int], sink: MessageSink) -> FetchOutcome:
+        """Hand messages to `sink` behind those of the calls before; what does not come is `missing`."""
         ...
 
 
@@ -43,6 +62,15 @@ class ImapBodies:
         """Hand each message to `sink`."""
         return await self._client.fetch_bodies(sorted(uids), sink)
 
+    @property
+    def one_batch_at_a_time(self) -> bool:
+        """Where UIDs come behind the bodies, messages are asked for one by one."""
+        return self._client.names_uids_late
+
+    async def fetch_bodies_once(self, uids: Collection[int], sink: MessageSink) -> FetchOutcome:
+        """Hand each message to `sink`, without asking twice."""
+        return await self._client.fetch_bodies_once(sorted(uids), sink)
+
     async def listed(self, uids: Collection[int]) -> frozenset[int]:
         """Ask for the flags of these UIDs only."""
         asked = frozenset(uids)
@@ -54,6 +82,11 @@ class ImapBodies:
     def arrived(self, uid: int) -> bytes | None:  # noqa: ARG002 - POP3 alone needs it
         """The listing told it."""
         return None
+
+    @property
+    def promises_sizes(self) -> bool:
+        """RFC822.SIZE is the size of the message, whatever FETCH then gives."""
+        return True
 
     def pause(self) -> None:
         """Stop reading from the server."""

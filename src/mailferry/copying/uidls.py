@@ -1,29 +1,32 @@
 """The map of UIDLs of an account: what POP3 clients know at the source, at the target (design A7).
 
-Learnt on both sides in slices, while the copy runs; afterwards each message that the source's POP3
-showed and that lies in the target's INBOX keeps its UIDL and its place.
+A pass tells what the source's POP3 showed; here the target's side is learnt, with its copies from the
+ledger the map is drawn, and how far it is stays in the store. Afterwards each message that the source's
+POP3 showed and that lies in the target's INBOX keeps its UIDL and its place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from mailferry.copying.book import Register
 from mailferry.copying.desk import CopyDesk
+from mailferry.copying.maildrop_look import standing
+from mailferry.copying.maildrop_names import Listed
+from mailferry.copying.results import MaildropView
 from mailferry.copying.sides import at_target
-from mailferry.copying.uidl_learning import Learnt, UidlLearner
-from mailferry.model.access import Side
+from mailferry.copying.uidl_learning import InboxSide, Learnt, UidlLearner
 from mailferry.model.causes import RemoteFailure
 from mailferry.plan.mailbox_mapping import INBOX
 from mailferry.remote.imap_client import ImapClient
-from mailferry.remote.pop3_client import Pop3Client
-from mailferry.store import ledger, mailboxes, skipped, uidls
+from mailferry.store import ledger, mailboxes, maildrops, skipped, uidls
 from mailferry.store.leases import Lease
 from mailferry.store.ledger_blocks import Ledger
-from mailferry.store.uidls import MappedUidl, UidlFact
+from mailferry.store.mailboxes import CopiedMailbox
+from mailferry.store.maildrops import Maildrop
+from mailferry.store.uidls import FactsOf, MappedUidl
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class UidlState:
 
     shown: int = 0
     paired: int = 0
-    """With their place at the target."""
+    """With their place at the target, or without a UIDL that could be kept."""
     waiting: int = 0
     """Not copied yet, or their place at the target is not learnt yet."""
     left_out: int = 0
@@ -42,7 +45,7 @@ class UidlState:
     hidden: int = 0
     """Copies in INBOX that the source's POP3 never showed."""
     unread: bool = False
-    """A slice was over before everything was looked at: learn again."""
+    """Not everything was looked at: learn again."""
 
     @property
     def ready(self) -> bool:
@@ -51,51 +54,88 @@ class UidlState:
 
 
 async def learn_uidls(
-    desk: CopyDesk, account_id: int, *, lease: Lease | None = None, budget_seconds: float | None = None
+    desk: CopyDesk,
+    account_id: int,
+    view: MaildropView | None,
+    *,
+    asked: bool,
+    lease: Lease | None = None,
+    seconds: float | None = None,
 ) -> UidlState:
-    """Learn what is new on both sides, store the map and say how far it is.
+    """Learn the target's side of what a pass saw, store the map and say how far it is.
 
-    Before the flip only. Without POP3 at the source or the target there is nothing to keep. Raises
-    Refused or Unavailable; what was learnt until then is stored. Each side is looked at for a slice
-    of 30 s at most, and for half of `budget_seconds`.
+    `view` is the pass's; without one, and POP3 not `asked`, all is as it was. Nobody needs a map where
+    source or target have no POP3. Raises Refused or Unavailable; what was learnt until then is stored.
+    The target is looked at for `seconds` at most, a slice by default.
     """
-    seconds = desk.limits.slice_seconds
-    if budget_seconds is not None:
-        seconds = min(seconds, budget_seconds / 2)
     ends = desk.endpoints
-    if ends.source_pop3 is None or ends.target_pop3 is None:
+    if ends.source_pop3 is None:
         return UidlState()
     register = Register(desk.database, account_id, lease)
-    if ends.source_imap is None:
-        source = await _numbers_of_ours(desk, register)
-    else:
-        source = await _learn_side(
-            desk, register, Side.SOURCE, ends.source_imap, ends.source_pop3, seconds=seconds
-        )
+    last = await register.read("maildrop", lambda conn: standing(conn, account_id))
+    if view is None:
+        return _as_left(last.known, unread=asked or (last.due and ends.target_pop3 is not None))
+    if not view.unread and last.known.fingerprint == last.fingerprint and _as_left(last.known).ready:
+        return _as_left(last.known)
+    if ends.target_pop3 is None:
+        state = UidlState(unread=view.unread)
+        await _note(register, state, last.fingerprint)
+        return state
     with at_target():
-        target = await _learn_side(
-            desk, register, Side.TARGET, ends.target_imap, ends.target_pop3, seconds=seconds
+        target = await _learn_target(desk, register, seconds or desk.limits.slice_seconds)
+    drawn, state = await register.read("uidl map", lambda conn: _draw(conn, account_id, view, target))
+
+    def keep(conn: Connection) -> None:
+        if state.ready and uidls.packed_map(conn, account_id) != drawn:
+            uidls.save_map(conn, account_id, drawn)
+
+    await register.write("uidl map", keep)
+    await _note(register, state, last.fingerprint)
+    return state
+
+
+def _as_left(known: Maildrop, *, unread: bool = False) -> UidlState:
+    return UidlState(
+        known.shown,
+        known.paired,
+        known.waiting,
+        known.left_out,
+        known.unpaired,
+        known.hidden,
+        unread or known.fingerprint is None,
+    )
+
+
+async def _note(register: Register, state: UidlState, fingerprint: bytes) -> None:
+    def note(conn: Connection) -> None:
+        maildrops.note(
+            conn,
+            register.account_id,
+            fingerprint=None if state.unread else fingerprint,
+            shown=state.shown,
+            paired=state.paired,
+            waiting=state.waiting,
+            left_out=state.left_out,
+            unpaired=state.unpaired,
+            hidden=state.hidden,
         )
-    return await register.write("uidl map", lambda conn: _draw(conn, account_id, source, target))
+
+    await register.write("maildrop seen", note)
 
 
-async def _learn_side(
-    desk: CopyDesk,
-    register: Register,
-    side: Side,
-    open_imap: Callable[[], Awaitable[ImapClient]],
-    open_pop3: Callable[[], Awaitable[Pop3Client]],
-    *,
-    seconds: float,
-) -> Learnt:
-    known = await register.read("uidl facts", lambda conn: uidls.facts(conn, register.account_id, side))
-    imap = await open_imap()
+async def _learn_target(desk: CopyDesk, register: Register, seconds: float) -> Learnt:
+    account_id, reactor = register.account_id, desk.reactor
+    known = await register.read("uidl facts", lambda conn: uidls.facts(conn, account_id, FactsOf.TARGET))
+    until = reactor.seconds() + seconds
+    assert desk.endpoints.target_pop3 is not None
+    imap = await desk.endpoints.target_imap()
     try:
         status = await imap.select(INBOX, read_only=True)
-        pop = await open_pop3()
+        pop = await desk.endpoints.target_pop3()
         try:
-            learner = UidlLearner(desk.reactor, pop, imap, seconds=seconds)
-            learnt = await learner.learn(known, status.uidvalidity)
+            await pop.capa()
+            learner = UidlLearner(pop, InboxSide(imap, status.uidvalidity), lambda: reactor.seconds() < until)
+            learnt = await learner.learn(Listed(await pop.uidl()), known)
         finally:
             await pop.quit()
         await _farewell(imap)
@@ -103,8 +143,8 @@ async def _learn_side(
         imap.close()
 
     def keep(conn: Connection) -> None:
-        uidls.forget(conn, register.account_id, side, learnt.gone)
-        uidls.learn(conn, register.account_id, side, learnt.facts)
+        uidls.forget(conn, account_id, FactsOf.TARGET, learnt.gone)
+        uidls.learn(conn, account_id, FactsOf.TARGET, learnt.facts)
 
     if learnt.facts or learnt.gone:
         await register.write("learn uidls", keep)
@@ -118,76 +158,56 @@ async def _farewell(imap: ImapClient) -> None:
         imap.close()
 
 
-async def _numbers_of_ours(desk: CopyDesk, register: Register) -> Learnt:
-    """A source with POP3 only: the ledger's source UIDs are our own numbers for its UIDLs."""
-    facts: Sequence[UidlFact] = await register.read(
-        "uidl facts", lambda conn: uidls.facts(conn, register.account_id, Side.SOURCE)
-    )
-    assert desk.endpoints.source_pop3 is not None
-    pop = await desk.endpoints.source_pop3()
-    try:
-        listed = await pop.uidl()
-    finally:
-        await pop.quit()
-    shown = set(listed.values())
-    uids = {fact.uidl: fact.uid for fact in facts if fact.uid is not None and fact.uidl in shown}
-    return Learnt(listed, (), (), uids, {}, unread=False)
+@dataclass(frozen=True, slots=True)
+class _Copies:
+    """What one mailbox's ledger says: copies by source UID, and what is skipped."""
+
+    uids: dict[int, int]
+    skips: frozenset[int]
+
+    @classmethod
+    def of(cls, conn: Connection, row: CopiedMailbox | None) -> _Copies:
+        book = Ledger() if row is None else ledger.load(conn, row.id)
+        skips = frozenset[int]() if row is None else skipped.of_mailbox(conn, row.id)
+        return cls(dict(zip(book.source_uids, book.target_uids, strict=True)), skips)
 
 
-def _draw(conn: Connection, account_id: int, source: Learnt, target: Learnt) -> UidlState:
-    """Draw the map from what both sides showed and what the ledger of INBOX says; store it when it changed."""
-    inbox = next(
-        (row for row in mailboxes.of_account(conn, account_id) if row.source_name.upper() == INBOX), None
-    )
-    book = ledger.load(conn, inbox.id) if inbox is not None else Ledger()
-    skips = skipped.of_mailbox(conn, inbox.id) if inbox is not None else frozenset()
+def _draw(
+    conn: Connection, account_id: int, view: MaildropView, target: Learnt
+) -> tuple[uidls.PackedMap, UidlState]:
+    """Draw the map from what both sides showed and what the ledgers say."""
+    rows_of = mailboxes.of_account(conn, account_id)
+    inbox = _Copies.of(conn, next((row for row in rows_of if row.source_name.upper() == INBOX), None))
+    over_pop3 = _Copies.of(conn, mailboxes.over_pop3(conn, account_id))
     places = {uid: uidl for uidl, uid in target.uids.items()}
-    copies = dict(zip(book.source_uids, book.target_uids, strict=True))
     rows: list[MappedUidl] = []
     waiting = left_out = unpaired = 0
-    elsewhere = _digests_elsewhere(conn, account_id, inbox.id if inbox is not None else None, source.unpaired)
-    for number in sorted(source.listed):
-        uidl = source.listed[number]
-        uid = source.uids.get(uidl)
+    for number in sorted(view.uidls):
+        uidl = view.uidls[number]
+        copies, uid = inbox, view.inbox.get(uidl)
         if uid is None:
-            digest = source.unpaired.get(number)
-            if digest is not None and digest in elsewhere:
-                left_out += 1
-            else:
-                unpaired += 1
-        elif uid in skips and uid not in copies:
+            copies, uid = over_pop3, view.hidden.get(uidl)
+        if uid is None:
+            left_out += uidl in view.elsewhere
+            unpaired += uidl not in view.elsewhere
+        elif uid in copies.skips and uid not in copies.uids:
             left_out += 1
-        elif uid not in copies or copies[uid] not in places:
+        elif copies.uids.get(uid) not in places:
             waiting += 1
         else:
-            rows.append(MappedUidl(uidl, len(rows), places[copies[uid]]))
-    shown = len(rows)
-    known = set(source.uids.values())
-    for uid, copy in copies.items():
-        if uid not in known and copy in places:
-            rows.append(MappedUidl(None, len(rows), places[copy]))
-    if list(uidls.load_map(conn, account_id)) != rows:
-        uidls.save_map(conn, account_id, rows)
-    return UidlState(
-        shown=len(source.listed),
-        paired=shown,
+            rows.append(MappedUidl(uidl, places[copies.uids[uid]]))
+    shown, ever = len(rows), set(view.inbox.values())
+    rows += [
+        MappedUidl(None, places[copy])
+        for uid, copy in inbox.uids.items()
+        if uid not in ever and copy in places
+    ]
+    return uidls.pack_map(rows), UidlState(
+        shown=view.shown,
+        paired=shown + view.shown - len(view.uidls),
         waiting=waiting,
         left_out=left_out,
-        unpaired=0 if source.unread else unpaired,
+        unpaired=0 if view.unread else unpaired,
         hidden=len(rows) - shown,
-        unread=source.unread or target.unread,
+        unread=view.unread or target.unread,
     )
-
-
-def _digests_elsewhere(
-    conn: Connection, account_id: int, inbox: int | None, unpaired: Mapping[int, bytes]
-) -> frozenset[bytes]:
-    """Return which of these messages were copied into other mailboxes than INBOX."""
-    if not unpaired:
-        return frozenset()
-    wanted = set(unpaired.values())
-    found: set[bytes] = set()
-    for row in mailboxes.of_account(conn, account_id):
-        if row.id != inbox:
-            found |= wanted & {entry.digest for entry in ledger.load(conn, row.id)}
-    return frozenset(found)

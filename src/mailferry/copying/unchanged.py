@@ -7,6 +7,7 @@ without HIGHESTMODSEQ (RFC 7162) can change flags unseen, so that its mailboxes 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -33,7 +34,22 @@ class _LeftOut(NamedTuple):
 _NONE = _LeftOut(0, 0, 0)
 
 
-async def changed_jobs(run: Run, pair: Pair, jobs: Sequence[MailboxJob]) -> list[MailboxJob]:
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The mailboxes to work on, INBOX first."""
+
+    jobs: tuple[MailboxJob, ...]
+    may_have_lost: tuple[MailboxJob, ...]
+    """Of these, the ones whose numbers say that messages left them."""
+    gained: tuple[MailboxJob, ...]
+    """The ones whose numbers say that messages turned up."""
+
+    def others(self, jobs: Sequence[MailboxJob]) -> list[MailboxJob]:
+        """Return the mailboxes to work on that are not among `jobs`."""
+        return [job for job in self.jobs if job not in jobs]
+
+
+async def changed_jobs(run: Run, pair: Pair, jobs: Sequence[MailboxJob]) -> Changed:
     """Return the mailboxes to work on; the others are counted as they were found before."""
     run.result.mailboxes = len(jobs)
     source = await pair.source.status_all([job.source_name for job in jobs])
@@ -43,6 +59,8 @@ async def changed_jobs(run: Run, pair: Pair, jobs: Sequence[MailboxJob]) -> list
         "restless mailboxes", lambda conn: _restless(conn, run, jobs)
     )
     changed: list[MailboxJob] = []
+    losers: list[MailboxJob] = []
+    gained: list[MailboxJob] = []
     for job in jobs:
         work = run.work(job.source_name)
         here = source.get(job.source_name)
@@ -60,10 +78,34 @@ async def changed_jobs(run: Run, pair: Pair, jobs: Sequence[MailboxJob]) -> list
             continue
         work.remaining = max(0, work.total - known)
         changed.append(job)
+        if _gained(job.row, here):
+            gained.append(job)
+        if sizes[job.row.id] and _may_have_lost(job.row, here):
+            losers.append(job)
     if changed:
         await run.note_totals()
     run.tell()
-    return changed
+    return Changed(tuple(changed), tuple(losers), tuple(gained))
+
+
+def _gained(row: CopiedMailbox, now: MailboxStatus | None) -> bool:
+    """Whether messages turned up since the mailbox was seen whole."""
+    if now is None or row.source_exists is None:
+        return True
+    return now.exists > row.source_exists or (now.uidnext or 0) > (row.source_uidnext or 0)
+
+
+def _may_have_lost(row: CopiedMailbox, now: MailboxStatus | None) -> bool:
+    """Whether messages may have left since the mailbox was seen whole.
+
+    Without UIDNEXT (NetEase) as many that left as turned up go unseen, and are uploaded again.
+    """
+    if now is None or row.source_exists is None:
+        return now is not None
+    arrived = 0
+    if now.uidnext is not None and row.source_uidnext is not None:
+        arrived = max(now.uidnext - row.source_uidnext, 0)
+    return now.exists < row.source_exists + arrived
 
 
 def _as_remembered(row: CopiedMailbox, source: MailboxStatus | None, target: MailboxStatus | None) -> bool:

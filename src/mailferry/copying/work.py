@@ -6,38 +6,44 @@ memory between two turns.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from twisted.internet import defer
+from twisted.internet import defer, task
 
 from mailferry.copying.account import run_pass
+from mailferry.copying.book import Register
 from mailferry.copying.cutover import Cutover, Ended, LastPass
 from mailferry.copying.desk import CopyDesk
+from mailferry.copying.maildrop_session import login_gap
 from mailferry.copying.results import Mode, PassRequest, PassResult
 from mailferry.copying.sweep import sweep
+from mailferry.copying.turn_notes import TurnNotes
 from mailferry.copying.uidls import UidlState, learn_uidls
 from mailferry.model.account import Event, Phase, Trigger
 from mailferry.model.causes import Cause, RemoteFailure
 from mailferry.observe.log import Log
 from mailferry.passwords.push import PasswordKeeper
+from mailferry.passwords.trust import Trust
 from mailferry.plan.completeness import Grade
 from mailferry.plan.cutover import PassFigures, Step, next_step
+from mailferry.plan.mailbox_mapping import shown_name
 from mailferry.plan.retry import after_failure
+from mailferry.plan.sweep_times import seconds_to_next_sweep
 from mailferry.store import accounts, leases, samples
-from mailferry.store.accounts import Account
+from mailferry.store.accounts import Account, AccountChanges
 from mailferry.store.database import Database, db_now
 from mailferry.store.domains import Domain
 from mailferry.store.leases import Lease
 
 SOON_SECONDS = 15.0
 """The next try at a cutover that met no quiet moment."""
-
-SECOND_LISTING_SECONDS = 600.0
-"""After the flip all source mailboxes are listed once more."""
+MAILDROP_PAUSE_SECONDS = 2.0
+"""Between two slices of a maildrop, for the user's own programs."""
+TOLD_FROM_SECONDS = 60.0
+"""A shorter pause is nothing to tell an administrator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,10 @@ class Tools:
     flips_file: Path
     freeze_budget: float
     pass_interval: float
+    turn_seconds: float = 600.0
+    """A pass of an account that others wait behind ends after this time and goes on in its next turn."""
+    opens_with_password: bool = False
+    """Whether mailboxes at the target open with their user's own password only."""
 
 
 class AccountWork:
@@ -70,6 +80,7 @@ class AccountWork:
         self._desk = desk
         self._lease = lease
         self._log = tools.log.bind(session=f"copy{account.id}")
+        self._notes = TurnNotes(tools.database, domain.name, lease, self._log)
 
     async def run(self) -> float | None:
         """Do what is due; return the seconds until the next turn, None for none by itself.
@@ -110,18 +121,26 @@ class AccountWork:
 
     async def _precopy(self) -> float | None:
         round_number = 0
+        if self._tools.opens_with_password:
+            trust = await self._tools.keeper.push_and_prove(self._account, self._domain)
+            if not trust.in_place:  # new mail is visible nowhere meanwhile: somebody must know at once
+                return await self._failed(trust.cause, trust.text, None)
         while True:
             round_number += 1
             request = PassRequest(
                 self._account.id,
                 Mode.MIRROR,
                 approved=self._account.approved_at is not None,
+                slice_seconds=self._tools.turn_seconds,
                 lease=self._lease(),
             )
             result = await self._pass(request)
             if result.cause is not None:
                 return await self._failed(result.cause, result.cause_text, result.retry_after)
-            uidls = await self._uidls()
+            early = await self._ended_early(result)
+            if early is not None:
+                return early
+            uidls = await self._uidls(result)
             trust = await self._tools.keeper.push_and_prove(self._account, self._domain)
             figures = self._figures(result, uidls, round_number, proved=trust.in_place)
             step = next_step(
@@ -134,8 +153,11 @@ class AccountWork:
             if step is Step.CUT_OVER:
                 return await self._cut_over()
             if step is Step.HOLD:
-                cause, text = self._why_held(result, uidls, figures, trust.text)
-                await self._note_waiting(cause, text)
+                again = await self._maildrop_again(uidls) if result.clean else None
+                if again is not None:
+                    return again
+                cause, text = self._why_held(result, uidls, figures, trust)
+                await self._notes.waiting(self._account, cause, text)
                 return self._tools.pass_interval
             await self._reload()
             if self._account.phase is not Phase.PRECOPY:
@@ -144,36 +166,42 @@ class AccountWork:
     def _figures(
         self, result: PassResult, uidls: UidlState, round_number: int, *, proved: bool
     ) -> PassFigures:
-        approved = self._account.approved_at is not None
         return PassFigures(
             round_number=round_number,
             seconds=result.seconds,
             copied=result.copied,
             clean=result.clean,
             deletions_held=bool(result.held),
-            quality_good=approved or result.completeness.grade is Grade.GOOD,
+            quality_good=self._believed(result),
             uidls_ready=uidls.ready or not self._account.used_pop3,
             password_proved=proved,
         )
 
+    def _believed(self, result: PassResult) -> bool:
+        """Whether the source seems to show everything, or an administrator said that this is all."""
+        return self._account.approved_at is not None or result.completeness.grade is Grade.GOOD
+
     @staticmethod
     def _why_held(
-        result: PassResult, uidls: UidlState, figures: PassFigures, trust: str
+        result: PassResult, uidls: UidlState, figures: PassFigures, trust: Trust
     ) -> tuple[Cause, str]:
         """Name what the account waits for, so that somebody can do something about it."""
         if not figures.clean:
-            failed = "; ".join(f"{f.cause.value}: {f.text}" for f in result.failures[:3])
+            failed = "; ".join(
+                f"{shown_name(f.name)}: {f.cause.value}: {f.text}" for f in result.failures[:3]
+            )
             return Cause.INCOMPLETE, failed or f"{result.remaining} messages have no copy yet"
         if figures.deletions_held:
             return Cause.DELETIONS_HELD, f"{result.held_deletions} deletions wait for account approve"
         if not figures.quality_good:
-            return Cause.INCOMPLETE, ", ".join(doubt.value for doubt in result.completeness.doubts)
+            return Cause.INCOMPLETE, "; ".join(result.completeness.details)
         if not figures.password_proved:
-            return Cause.TARGET_PASSWORD_POLICY, trust
+            return trust.cause, trust.text
         text = f"{uidls.unpaired} messages of the POP3 maildrop have no pair, {uidls.waiting} wait"
         return Cause.UIDL_UNPAIRED, text
 
     async def _cut_over(self) -> float | None:
+        await self._until_the_maildrop_opens()
         await self._reload()
         if self._account.phase is not Phase.PRECOPY:
             return 0.0
@@ -187,8 +215,16 @@ class AccountWork:
         )
         ended = await cutover.attempt(self._account)
         if ended is Ended.FLIPPED:
-            return SECOND_LISTING_SECONDS
+            return seconds_to_next_sweep(0.0)
         return SOON_SECONDS
+
+    async def _until_the_maildrop_opens(self) -> None:
+        """A source with POP3 alone may want a pause before the login of the last pass: not inside the freeze."""
+        if self._desk.endpoints.source_imap is not None:
+            return
+        gap = await login_gap(Register(self._tools.database, self._account.id, None))
+        if gap:
+            await task.deferLater(self._tools.reactor, gap, lambda: None)
 
     async def _last_pass(self, budget: float) -> LastPass:
         request = PassRequest(
@@ -202,49 +238,76 @@ class AccountWork:
         result = await self._pass(request)
         if not result.clean:
             return LastPass(result, uidls_ready=False)
-        uidls = await self._uidls(seconds=max(budget - result.seconds, 0.1))
-        return LastPass(result, uidls_ready=uidls.ready or not self._account.used_pop3)
+        uidls = await self._uidls(result, seconds=max(budget - result.seconds, 0.1))
+        ready = uidls.ready or not self._account.used_pop3
+        return LastPass(result, uidls_ready=ready, believed=self._believed(result))
 
     # --- from the flip on
 
     async def _backfill(self) -> float | None:
-        request = PassRequest(self._account.id, Mode.ADD_ONLY, newest_first=True, lease=self._lease())
+        request = PassRequest(
+            self._account.id,
+            Mode.ADD_ONLY,
+            newest_first=True,
+            slice_seconds=self._tools.turn_seconds,
+            lease=self._lease(),
+        )
         result = await self._pass(request)
         if result.cause is not None:
             return await self._failed(result.cause, result.cause_text, result.retry_after)
-        uidls = await self._uidls()
+        early = await self._ended_early(result)
+        if early is not None:
+            return early
+        if result.clean and not self._believed(result):
+            await self._notes.waiting(self._account, Cause.INCOMPLETE, "; ".join(result.completeness.details))
+            return self._tools.pass_interval
+        uidls = await self._uidls(result)
         if result.clean and (uidls.ready or not self._account.used_pop3):
-            await self._apply(Event.HISTORY_COMPLETE)
-            return None
-        return self._tools.pass_interval
+            now = await self._tools.database.read("now", db_now)
+            await self._apply(Event.HISTORY_COMPLETE, next_due_at=now)
+            return seconds_to_next_sweep(0.0)
+        again = await self._maildrop_again(uidls) if result.clean else None
+        return self._tools.pass_interval if again is None else again
 
     async def _late_mail(self) -> float | None:
-        """Fetch late mail; a failure is a warning and never turns *done* into *failed*."""
-        result = await sweep(self._desk, self._account.id, lease=self._lease())
-        account_id = self._account.id
+        """Fetch late mail while the window is open; a failure is a warning and never turns *done* into *failed*."""
+        database, account = self._tools.database, self._account
+        began = await database.read("now", db_now)
+        if not self._domain.window_open(began):
+            return None
+        pause = seconds_to_next_sweep(began - (account.finished_at or began))
+        result = await sweep(self._desk, account.id, lease=self._lease())
         if result.cause is not None:
             self._log.warning("late mail was not fetched", why=f"{result.cause}: {result.cause_text}")
-            return after_failure(result.cause, failures=1).delay
+            delay = after_failure(result.cause, failures=1, named_delay=result.retry_after).delay
+            return None if delay is None else max(delay, pause)
+        early = await self._ended_early(result)
+        if early is not None:
+            return early
 
-        def swept(conn: Any) -> float | None:
-            """Note the run; returns the seconds to the second listing while that is still to come."""
-            held = leases.hold(conn, self._lease())
-            now = db_now(conn)
-            accounts.note(conn, account_id, sweep_asked_at=None, swept_at=now)
+        def swept(conn: Any) -> None:
+            leases.hold(conn, self._lease())
+            accounts.note(conn, account.id, sweep_asked_at=None, swept_at=db_now(conn))
             if result.copied:
                 samples.add(conn, self._domain.name, late=result.copied)
-            left = (held.finished_at or 0.0) + SECOND_LISTING_SECONDS - now
-            return left if left > 0 else None
 
         self._log.info("late mail", messages=result.copied, already_there=result.already)
-        return await self._tools.database.run("swept", swept)
+        await database.run("swept", swept)
+        return pause
 
     # --- common steps
 
-    async def _uidls(self, seconds: float | None = None) -> UidlState:
+    async def _uidls(self, result: PassResult, seconds: float | None = None) -> UidlState:
         """Learn UIDLs; a server that does not let us leaves the map not ready, and the pass as it is."""
         learning = defer.Deferred.fromCoroutine(
-            learn_uidls(self._desk, self._account.id, lease=self._lease())
+            learn_uidls(
+                self._desk,
+                self._account.id,
+                result.maildrop,
+                asked=result.maildrop_asked,
+                lease=self._lease(),
+                seconds=seconds,
+            )
         )
         if seconds is not None:
             learning.addTimeout(seconds, self._tools.reactor)
@@ -258,112 +321,35 @@ class AccountWork:
 
     async def _pass(self, request: PassRequest) -> PassResult:
         result = await run_pass(self._desk, request)
-        self._log.info(
-            "pass",
-            mode=request.mode.value,
-            last=request.last,
-            total=result.total,
-            copied=result.copied,
-            deleted=result.deleted,
-            reflagged=result.reflagged,
-            skipped=result.skipped,
-            remaining=result.remaining,
-            seconds=round(result.seconds, 2),
-            **({"cause": result.cause.value, "why": result.cause_text} if result.cause else {}),
-        )
-        await self._note_result(request, result)
+        await self._notes.passed(self._account, request, result)
         return result
 
-    async def _note_result(self, request: PassRequest, result: PassResult) -> None:
-        account_id, domain = self._account.id, self._domain.name
+    async def _ended_early(self, result: PassResult) -> float | None:
+        """Return when the turn after a pass that did not come to its end is; None when it came to its end."""
+        if result.waits is not None:
+            if result.waits.seconds >= TOLD_FROM_SECONDS:
+                await self._notes.paused(self._account, result.waits.why, result.waits.seconds)
+            return result.waits.seconds
+        if result.sliced:
+            return 0.0 if self._desk.endpoints.source_imap is not None else MAILDROP_PAUSE_SECONDS
+        return None
 
-        def note(conn: Any) -> None:
-            leases.hold(conn, self._lease())
-            if result.cause is None:
-                skipped = result.skipped + result.known_skips
-                accounts.note(
-                    conn,
-                    account_id,
-                    total=result.total,
-                    copied=max(result.total - result.remaining - skipped, 0),
-                    skipped=skipped,
-                    bytes_total=result.total_octets,
-                    bytes_copied=max(
-                        result.total_octets - result.remaining_octets - result.skipped_octets, 0
-                    ),
-                    completeness=result.completeness.grade.value,
-                    last_result="done" if result.clean else "more",
-                    last_run_ended_at=db_now(conn),
-                    failed_runs=0,
-                    cause=None,
-                    cause_text=None,
-                )
-                if request.approved and result.deleted:
-                    accounts.note(conn, account_id, approved_at=None)  # the next deletions ask again
-            if result.copied or result.skipped:
-                samples.add(
-                    conn, domain, messages=result.copied, octets=result.octets, skipped=result.skipped
-                )
-
-        await self._tools.database.run("note pass", note)
-
-    async def _note_waiting(self, cause: Cause, text: str) -> None:
-        account_id = self._account.id
-        await self._tools.database.run(
-            "waits", lambda conn: accounts.note(conn, account_id, cause=cause, cause_text=text)
-        )
-        self._log.info("waits before its cutover", cause=cause.value, why=text)
+    async def _maildrop_again(self, uidls: UidlState) -> float | None:
+        """Return when to go on with a maildrop that was not looked through; None when there is no such thing."""
+        if not uidls.unread or not self._account.used_pop3:
+            return None
+        register = Register(self._tools.database, self._account.id, None)
+        return max(await login_gap(register), MAILDROP_PAUSE_SECONDS)
 
     async def _failed(self, cause: Cause, text: str, retry_after: float | None) -> float | None:
-        """Note a failed turn; the account counts as failed once nobody may expect it to heal by itself."""
-        account, database = self._account, self._tools.database
-        failures = account.failed_runs + 1
-        since = account.last_run_ended_at or account.started_at
-        now = await database.read("now", db_now)
-        disposition = after_failure(
-            cause,
-            failures=failures,
-            failing_seconds=0.0 if since is None or failures == 1 else max(now - since, 0.0),
-            named_delay=retry_after,
-            spread=random.random(),  # noqa: S311 - spreads load, protects nothing
-        )
-        retry_at = None if disposition.delay is None else now + disposition.delay
+        return await self._notes.failed(self._account, cause, text, retry_after)
 
-        def note(conn: Any) -> None:
-            held = leases.hold(conn, self._lease())
-            accounts.note(
-                conn,
-                account.id,
-                failed_runs=failures,
-                last_result="failed",
-                cause=cause,
-                cause_text=text,
-                next_retry_at=retry_at,
-            )
-            if disposition.failed and held.phase in {Phase.PRECOPY, Phase.BACKFILL}:
-                accounts.apply(
-                    conn,
-                    account.id,
-                    Event.GAVE_UP,
-                    epoch=held.epoch,
-                    cause=cause,
-                    cause_text=text,
-                    next_retry_at=retry_at,
-                    next_due_at=retry_at,
-                )
-
-        await database.run("failed", note)
-        return disposition.delay
-
-    async def _apply(self, event: Event, *, trigger: Trigger | None = None) -> None:
+    async def _apply(self, event: Event, **changes: Unpack[AccountChanges]) -> None:
         account = self._account
 
         def apply(conn: Any) -> None:
             leases.hold(conn, self._lease())
-            if trigger is None:
-                accounts.apply(conn, account.id, event, epoch=account.epoch)
-            else:
-                accounts.apply(conn, account.id, event, epoch=account.epoch, trigger=trigger)
+            accounts.apply(conn, account.id, event, epoch=account.epoch, **changes)
 
         await self._tools.database.run(event.value, apply)
         await self._reload()

@@ -21,13 +21,17 @@ from mailferry.model.access import Protocol, Side
 from mailferry.model.account import Event, Phase, Trigger
 from mailferry.model.causes import CAUSES, Actor, Answer, Cause
 from mailferry.passwords.push import PasswordKeeper
-from mailferry.plan.routing import Decision
+from mailferry.plan.routing import Decision, Outcome
 from mailferry.store import accounts, cutovers, sessions
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database
 from mailferry.store.faults import Conflict, NotAllowed
+from mailferry.store.restored import Restored
 
 _LEAVES_SOURCE = frozenset({Event.EARLY_SWITCH, Event.TARGET_ACCEPTED_FOREIGN})
+_SERVED_THERE = frozenset({Phase.PRECOPY, Phase.BLOCKED})
+_OWN_PASSWORD = frozenset({Event.TARGET_ONLY, Event.TARGET_ACCEPTED_FOREIGN})
+"""Events that follow from a password which only the target knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Hands:
         keeper: PasswordKeeper,
         book: SessionBook,
         taps: TapChoice,
+        restored: Restored | None = None,
     ) -> None:
         self.database = database
         self.book = book
@@ -58,9 +63,24 @@ class Hands:
         self._penalty = penalty
         self._keeper = keeper
         self._taps = taps
+        self._restored = restored
+
+    async def held_back(self, place: Place) -> bool:
+        """Whether the store was restored from a back-up and may take the account for one of the source's."""
+        return self._restored is not None and await self._restored.holds_back(place.address, place.phase)
 
     async def ask(self, side: Side, trial: Trial) -> Judgement:
-        """Let one server judge the attempt; a session that it gives is kept in the trial."""
+        """Let one server judge the attempt; a session that it gives is kept in the trial.
+
+        A source that takes any password judges nothing, so it counts as one that cannot be asked; only
+        who is served from there already goes on being served.
+        """
+        if side is Side.SOURCE and trial.place.domain.blocked and trial.place.phase not in _SERVED_THERE:
+            return Judgement(
+                Outcome.UNAVAILABLE,
+                cause=Cause.SOURCE_TAKES_ANY_PASSWORD,
+                text="the domain is blocked: its old host takes any password",
+            )
         if side is Side.TARGET:
             judged = await self._judges.ask_target(trial.place, trial.attempt)
         else:
@@ -159,6 +179,11 @@ class Hands:
         account = place.account
         if decision.event is not None:
             account = await self._recorded_account(place)
+        if account is not None and (
+            decision.event in _OWN_PASSWORD or (account.phase is Phase.LOCAL and not decision.follow)
+        ):
+            await self._keeper.own_at_target(account, place.domain, attempt.credentials.password)
+        if account is not None and decision.event is not None:
             account = await self._moved(account, decision.event, attempt.protocol)
         try:
             tap = await self._taps.for_target(account, place.domain, attempt.protocol)
@@ -180,8 +205,8 @@ class Hands:
 
     async def _wake_failed(self, account: Account) -> None:
         """Let a copy that failed for want of a good password go on: here is one."""
-        failed = account.phase in {Phase.BLOCKED, Phase.STALLED} and account.cause is not None
-        if failed and account.cause is not None and CAUSES[account.cause].actor is Actor.USER:
+        cause = account.cause if account.phase in {Phase.BLOCKED, Phase.STALLED} else None
+        if cause is not None and (CAUSES[cause].actor is Actor.USER or cause is Cause.WINDOW_OVER):
             await self.database.run("wake", lambda conn: accounts.wake(conn, account.id))
 
     async def _recorded(self, trial: Trial) -> Account:

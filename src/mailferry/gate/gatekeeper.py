@@ -27,6 +27,7 @@ from mailferry.plan.addresses import BadAddress, canonical_address
 from mailferry.plan.routing import Decision, Outcome, Route, asks_second, route, settle
 from mailferry.providers.sentences import client_sentence
 from mailferry.store import cutovers
+from mailferry.store.domains import Domain
 from mailferry.store.faults import Conflict, Held, Moved, NodeVoid, NotAllowed, StillOpen, StoreUnavailable
 from mailferry.store.wrong_tries import CERTAIN
 
@@ -92,6 +93,10 @@ class Gatekeeper:
             place = await self._hands.database.read("login", lambda conn: find_place(conn, address))
             if place is None:
                 return _refused(Cause.UNKNOWN_USER, "no domain of ours", address=address)
+            if await self._hands.held_back(place):
+                return _temporary(
+                    Cause.INTERNAL, "the store was restored: run mailferry db reconcile", place=place
+                )
             chosen = route(place.phase, window_open=place.window_open)
             if place.freeze_expired:
                 await self._hands.database.run("expire freezes", cutovers.expire_freezes)
@@ -146,10 +151,9 @@ class Gatekeeper:
         carried = await self._hands.carry_out(trial, decision)
         if isinstance(carried, Admitted):
             return _Ruling(carried, side=carried.side, address=trial.place.address)
-        language = trial.place.domain.language
         answer = carried.answer
         return _Ruling(
-            Rejected(answer, _sentence(carried.cause, answer, language)),
+            Rejected(answer, _sentence(carried.cause, answer, trial.place.domain)),
             side=Side.TARGET,
             cause=carried.cause,
             text=carried.text,
@@ -185,7 +189,7 @@ def _rejection(decision: Decision, place: Place, judged: dict[Side, Judgement]) 
     cause = judgement.cause or Cause.UNKNOWN
     if decision.answer is Answer.TEMPORARY:
         return _temporary(cause, judgement.text, place=place, side=side)
-    return _refused(cause, judgement.text, address=place.address, language=place.domain.language, side=side)
+    return _refused(cause, judgement.text, address=place.address, domain=place.domain, side=side)
 
 
 def _refused(
@@ -193,20 +197,23 @@ def _refused(
     text: str,
     *,
     address: str | None = None,
-    language: str = "en",
+    domain: Domain | None = None,
     side: Side | None = None,
 ) -> _Ruling:
-    rejected = Rejected(Answer.REFUSED, _sentence(cause, Answer.REFUSED, language))
+    rejected = Rejected(Answer.REFUSED, _sentence(cause, Answer.REFUSED, domain))
     return _Ruling(rejected, side=side, cause=cause, text=text, address=address)
 
 
 def _temporary(cause: Cause, text: str, *, place: Place | None = None, side: Side | None = None) -> _Ruling:
-    language = "en" if place is None else place.domain.language
-    rejected = Rejected(Answer.TEMPORARY, _sentence(cause, Answer.TEMPORARY, language))
+    domain = None if place is None else place.domain
+    rejected = Rejected(Answer.TEMPORARY, _sentence(cause, Answer.TEMPORARY, domain))
     address = None if place is None else place.address
     return _Ruling(rejected, side=side, cause=cause, text=text, address=address)
 
 
-def _sentence(cause: Cause, answer: Answer, language: str) -> str:
+def _sentence(cause: Cause, answer: Answer, domain: Domain | None) -> str:
     """Return what the mail program shows: the cause of a refusal, or just "later"."""
-    return client_sentence(cause if answer is Answer.REFUSED else Cause.INTERNAL, language)
+    shown = cause if answer is Answer.REFUSED else Cause.INTERNAL
+    if domain is None:
+        return client_sentence(shown, "en")
+    return client_sentence(shown, domain.language, codes=domain.uses_codes)

@@ -2,12 +2,13 @@
 
 A refusal and a failure to ask come back as different outcomes. While a source says that too many
 sessions are open (or that the maildrop is locked) the question is repeated for ten seconds: the
-copier, which may be the one who is in the way, leaves within two.
+copier, which may be the one who is in the way, reads in the account's row that somebody waits, and
+leaves within two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from typing import Protocol as Shape
@@ -24,6 +25,7 @@ from mailferry.observe import metrics
 from mailferry.plan.addresses import source_login
 from mailferry.plan.routing import Outcome
 from mailferry.remote.open import OpenSession, open_session
+from mailferry.store.accounts import Account
 
 BUSY_PATIENCE_SECONDS = 10.0
 BUSY_PAUSE_SECONDS = 1.0
@@ -68,12 +70,14 @@ class Judges:
         target: TargetServers,
         reactor: Any,
         tell_target_client: bool = False,
+        kept_out: Callable[[Account], Awaitable[None]] | None = None,
     ) -> None:
         self._connector = connector
         self._profiles = profiles
         self._target = target
         self._reactor = reactor
         self._tell_target_client = tell_target_client
+        self._kept_out = kept_out
 
     async def ask_source(self, place: Place, attempt: LoginAttempt) -> Judgement:
         """Log in at the source; over its other protocol where it does not speak the login's."""
@@ -81,7 +85,7 @@ class Judges:
         name = source_login(place.address, place.domain.login_form, place.source_login)
         credentials = Credentials(name, attempt.credentials.password)
         profile = self._profiles.get(place.domain.provider) or self._profiles["generic"]
-        judged = await self._ask_patiently(server, credentials, profile)
+        judged = await self._ask_patiently(server, credentials, profile, place.account)
         verdict = "unavailable" if judged.outcome is Outcome.UNAVAILABLE else judged.outcome.value
         metrics.SOURCE_CHECKS.add(provider=profile.profile_id, verdict=verdict)
         metrics.BACKEND_UP.put(float(judged.cause is not Cause.SERVER_DOWN), side="source")
@@ -101,13 +105,17 @@ class Judges:
         metrics.BACKEND_UP.put(float(judged.cause is not Cause.SERVER_DOWN), side="target")
         return judged
 
-    async def _ask_patiently(self, server: Server, credentials: Credentials, profile: Profile) -> Judgement:
+    async def _ask_patiently(
+        self, server: Server, credentials: Credentials, profile: Profile, account: Account | None
+    ) -> Judgement:
         deadline = self._reactor.seconds() + BUSY_PATIENCE_SECONDS
         while True:
             judged = await self._ask(server, credentials, profile)
             busy = judged.cause is Cause.TOO_MANY_CONNECTIONS
             if not busy or self._reactor.seconds() >= deadline:
                 return judged
+            if account is not None and self._kept_out is not None:
+                await self._kept_out(account)
             await task.deferLater(self._reactor, BUSY_PAUSE_SECONDS, lambda: None)
 
     async def _ask(

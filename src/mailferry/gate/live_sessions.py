@@ -40,7 +40,7 @@ class Live:
         self._stop: Callable[[], None] | None = None
         self._quiet_for: Callable[[], float | None] | None = None
         self._deletions: Callable[[], Deletions] | None = None
-        self.deletions_told = 0
+        self.deletions_told: Mapping[bytes, int] = {}
         self._over = False
         self._stop_asked = False
 
@@ -68,9 +68,9 @@ class Live:
             self._stop()
 
     @property
-    def deleted(self) -> int:
-        """How many messages the server deleted for this session."""
-        return 0 if self._deletions is None else self._deletions().number
+    def deleted(self) -> Mapping[bytes, int]:
+        """How many messages the server deleted for this session, by mailbox."""
+        return {} if self._deletions is None else self._deletions().by_mailbox
 
     def is_quiet(self, seconds: float) -> bool:
         """Whether the session stands in IDLE or has been silent for `seconds`."""
@@ -163,7 +163,7 @@ class SessionBook:
         if live.row is not None:
             await self._close_row(live.row)
 
-    async def _close_row(self, row: int, deleted: int = 0) -> None:
+    async def _close_row(self, row: int, deleted: Mapping[bytes, int] | None = None) -> None:
         while True:
             try:
                 await self._database.run(
@@ -206,12 +206,12 @@ class SessionBook:
 
     async def _tell_deletions(self, rows: Mapping[int, Live]) -> None:
         """Write what is new; what a power cut takes back is held until an administrator approves."""
-        grown = {row: live.deleted for row, live in rows.items() if live.deleted > live.deletions_told}
+        grown = {row: live.deleted for row, live in rows.items() if live.deleted != live.deletions_told}
         if not grown:
             return
         await self._database.run("deletions seen", lambda conn: deletions.tell(conn, grown), durable=False)
-        for row, number in grown.items():
-            rows[row].deletions_told = number
+        for row, numbers in grown.items():
+            rows[row].deletions_told = numbers
 
     def stop_all(self) -> None:
         """End every session at its next boundary, for a process that stops."""

@@ -69,13 +69,13 @@ def find_place(conn: Connection, address: str) -> Place | None:
     account = accounts.find(conn, address)
     now = db_now(conn)
     if account is None:
-        return Place(address, domain, None, domain.window_open(now))
+        return Place(address, domain, None, domain.window_holds(now))
     frozen = account.phase is Phase.FREEZE
     return Place(
         address,
         domain,
         account,
-        domain.window_open(now),
+        domain.window_holds(now),
         freeze_expired=frozen and (account.freeze_until or 0.0) <= now,
         password_epoch=passwords.get(conn, account.id).password_epoch,
     )

@@ -55,8 +55,8 @@ class TapChoice:
         rows: Sequence[UidlRow] = await self._database.read(
             "uidl map",
             lambda conn: [
-                UidlRow(row.target_uidl, row.source_uidl, row.position)
-                for row in uidls.load_map(conn, account.id)
+                UidlRow(row.target_uidl, row.source_uidl, position)
+                for position, row in enumerate(uidls.load_map(conn, account.id))
                 if row.target_uidl is not None
             ],
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mailferry.lab.certificates import make_certificates
-from mailferry.lab.dovecot_server import DovecotServer, role_lines
+from mailferry.lab.dovecot_server import DovecotServer
 from mailferry.lab.imap_fetch import date_text
 from mailferry.lab.mail_generator import SHELVES, MailGenerator
 from mailferry.lab.mail_programs import visit_imap
@@ -114,8 +114,8 @@ class RunningDovecots:
         make_certificates(self.tls)
         old_roles = {shelf.path[-1]: shelf.role.decode() for shelf in SHELVES if shelf.role is not None}
         self._servers = [
-            DovecotServer(self.tls, "/", MASTER, role_lines(old_roles)),
-            DovecotServer(self.tls, ".", MASTER, role_lines(_NEW_ROLES) + "\n"),
+            DovecotServer(self.tls, "/", MASTER, old_roles),
+            DovecotServer(self.tls, ".", MASTER, _NEW_ROLES),
         ]
         with contextlib.ExitStack() as undo:
             undo.callback(self.stop)

@@ -5,7 +5,6 @@ Every session's octets are kept in files (rawlog), so that afterwards it can be 
 
 from __future__ import annotations
 
-import grp
 import os
 import pwd
 import shutil
@@ -18,6 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mailferry.lab.dovecot_configuration import DovecotTerms, dovecot_configuration
+from mailferry.lab.free_ports import free_port
 from mailferry.lab.rehearsal_hosts import HostsBroke
 
 PROGRAM_VARIABLE = "MAILFERRY_DOVECOT"
@@ -37,12 +38,12 @@ def find_dovecot() -> Path:
 
 @dataclass(slots=True)
 class DovecotServer:
-    """A Dovecot in a new temporary directory, started; `settings` are lines of configuration of its own."""
+    """A Dovecot in a new temporary directory, started; `roles` is mailbox name to role."""
 
     tls: Path
     separator: str
     master: tuple[str, str]
-    settings: str = ""
+    roles: Mapping[str, str]
     ports: dict[str, int] = field(default_factory=dict)
     folder: Path = field(init=False)
     _process: subprocess.Popen[bytes] | None = None
@@ -71,9 +72,9 @@ class DovecotServer:
     def start(self) -> None:
         """Start and wait until all ports answer. Raises HostsBroke."""
         program = find_dovecot()
-        self.ports = dict(zip(SERVICES, _free_ports(len(SERVICES)), strict=True))
+        self.ports = {service: free_port() for service in SERVICES}
         config = self.folder / "dovecot.conf"
-        config.write_text(self._configuration(program))
+        config.write_text(dovecot_configuration(self._terms(program)))
         root = os.getuid() == 0
         with (self.folder / "stdout").open("wb") as log:
             self._process = subprocess.Popen(
@@ -121,111 +122,24 @@ class DovecotServer:
         )
         return text.strip().splitlines()[-1] if text.strip() else "it said nothing"
 
-    def _configuration(self, program: Path) -> str:
-        home, owner = self.folder, self._owner
-        group = grp.getgrgid(owner.pw_gid).gr_name
-        lines = [
-            *_library_lines(program),
-            f"base_dir = {home}/run",
-            f"state_dir = {home}/run",
-            f"log_path = {home}/log",
-            *(f"default_{kind}_user = {owner.pw_name}" for kind in ("internal", "login")),
-            f"default_internal_group = {group}",
-            "first_valid_uid = 1",
-            "first_valid_gid = 0",
-            f"mail_uid = {owner.pw_uid}",
-            f"mail_gid = {owner.pw_gid}",
-            f"mail_location = maildir:{home}/mail/%u",
-            "mail_fsync = never",
-            "mail_max_userip_connections = 100",
-            f"rawlog_dir = {home}/raw",
-            "protocols = imap pop3",
-            "listen = 127.0.0.1",
-            "auth_mechanisms = plain login",
-            "auth_failure_delay = 0",
-            "disable_plaintext_auth = no",
-            "auth_master_user_separator = *",
-            "ssl = yes",
-            f"ssl_cert = <{home}/certificate.pem",
-            f"ssl_key = <{home}/key.pem",
-            "ssl_dh =",
-            *("passdb {", "  driver = passwd-file", f"  args = {home}/masters", "  master = yes"),
-            *("  result_success = continue", "}"),
-            *("passdb {", "  driver = passwd-file", f"  args = username_format=%u {self.users}", "}"),
-            *(
-                "userdb {",
-                "  driver = static",
-                f"  args = uid={owner.pw_uid} gid={owner.pw_gid} home={home}/mail/%u",
-                "}",
-            ),
-            *_service_lines(self.ports, owner.pw_name),
-            *("namespace inbox {", "  inbox = yes", f"  separator = {self.separator}", self.settings, "}"),
-        ]
-        return "\n".join(lines) + "\n"
-
-
-def role_lines(roles: Mapping[str, str]) -> str:
-    """Return the settings that give mailboxes their roles."""
-    return "\n".join(f'  mailbox "{name}" {{\n    special_use = {role}\n  }}' for name, role in roles.items())
-
-
-def _library_lines(program: Path) -> list[str]:
-    """Return where a Dovecot that was not installed by the system has its other programs."""
-    if PROGRAM_VARIABLE not in os.environ:
-        return []
-    inner = program.parent
-    return [
-        f"libexec_dir = {inner}",
-        f"mail_plugin_dir = {inner}/modules",
-        f"login_plugin_dir = {inner}/modules/login",
-    ]
-
-
-def _service_lines(ports: Mapping[str, int], owner: str) -> list[str]:
-    lines = [
-        "service anvil {",
-        "  chroot =",
-        "  unix_listener anvil-auth-penalty {",
-        "    mode = 0",
-        "  }",
-        "}",
-    ]
-    lines += ["service stats {", "  chroot =", "}"]
-    lines += [
-        "service auth {",
-        "  unix_listener auth-userdb {",
-        "    mode = 0600",
-        f"    user = {owner}",
-        "  }",
-        "}",
-    ]
-    for protocol in ("imap", "pop3"):
-        lines += [f"service {protocol}-login {{", "  chroot ="]
-        lines += [f"  inet_listener {protocol} {{", f"    port = {ports[protocol]}", "  }"]
-        lines += [
-            f"  inet_listener {protocol}s {{",
-            f"    port = {ports[protocol + 's']}",
-            "    ssl = yes",
-            "  }",
-            "}",
-        ]
-    return lines
+    def _terms(self, program: Path) -> DovecotTerms:
+        return DovecotTerms(
+            home=self.folder,
+            owner=self._owner,
+            ports=self.ports,
+            users=self.users,
+            masters=self.folder / "masters",
+            tls=(self.folder / "certificate.pem", self.folder / "key.pem"),
+            programs=program.parent if PROGRAM_VARIABLE in os.environ else None,
+            separator=self.separator,
+            roles=self.roles,
+            raw_logs=self.folder / "raw",
+        )
 
 
 def _mail_user() -> pwd.struct_passwd:
     """Return who Dovecot runs as: ourselves, or nobody where we are root."""
     return pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def _answers(port: int) -> bool:

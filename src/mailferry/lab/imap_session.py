@@ -65,7 +65,7 @@ class ImapSession:
 
     def visible(self, message: LabMessage) -> bool:
         """Say whether the host shows this message at all."""
-        if not self.has("window_30d"):
+        if not (self.has("window_30d") or self.has("imap_window_30d")):
             return True
         return message.internal_date > datetime.now(UTC) - timedelta(days=VISIBLE_DAYS)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,8 +14,6 @@ from mailferry.lab.connection import LabConnection
 from mailferry.lab.imap_session import VISIBLE_DAYS
 from mailferry.lab.mailstore import LabMessage
 from mailferry.lab.refusals import pop3_refusal
-
-LOGIN_DELAY = 60.0
 
 
 class Err(Exception):
@@ -31,6 +31,7 @@ class Pop3Connection(LabConnection):
         self.address: str | None = None
         self.drop: list[LabMessage] = []
         self.deleted: set[int] = set()
+        self.cut: set[int] = set()
         self._before: dict[str, Callable[[list[bytes]], Awaitable[bytes]]] = {
             "CAPA": self._capa,
             "STLS": self._stls,
@@ -84,6 +85,12 @@ class Pop3Connection(LabConnection):
         except Err as error:
             text = str(error).encode("latin-1", "replace")
             answer = text if text.startswith(b"-ERR") else b"-ERR " + text
+        if command.decode("latin-1") == self.premises.stalls_at:
+            await self.line()  # an answer to nobody's question: the client leaves before
+        if command.decode("latin-1") == self.premises.breaks_at:
+            self.send(answer[: len(answer) // 2])
+            self.hang_up()
+            return
         self.send(answer + b"\r\n")
         if verb == "STLS" and answer.startswith(b"+OK"):
             self.upgrade()
@@ -97,7 +104,11 @@ class Pop3Connection(LabConnection):
     # before the login
 
     async def _capa(self, _: list[bytes]) -> bytes:
+        if self.premises.has("pop3_no_capa"):
+            raise Err("Command not implemented")
         words = [b"TOP", b"UIDL", b"RESP-CODES", b"AUTH-RESP-CODE", b"PIPELINING"]
+        if self.premises.has("pop3_login_delay"):
+            words.append(b"LOGIN-DELAY %d" % self.premises.login_delay)
         if self.address is None:
             words += [b"USER", b"SASL PLAIN LOGIN"]
             if self.tls_options is not None and not self.secure:
@@ -157,19 +168,30 @@ class Pop3Connection(LabConnection):
         if premises.has("pop3_lock") and any(r.open for r in premises.logins(address, "pop3")):
             raise Err("[IN-USE] Mailbox is locked by another POP3 session.")
         now = self.reactor.seconds()
-        if premises.has("pop3_login_delay") and now - premises.pop3_logins.get(address, -1e9) < LOGIN_DELAY:
-            raise Err("[LOGIN-DELAY] wait 60 s")
+        since = now - premises.pop3_logins.get(address, -1e9)
+        if premises.has("pop3_login_delay") and since < premises.login_delay:
+            raise Err(f"[LOGIN-DELAY] wait {premises.login_delay:.0f} s")
         premises.pop3_logins[address] = now
         self.address = self.record.address = address
-        self.drop = [m for m in premises.store(address).inbox.messages.values() if self._visible(m)]
+        self.drop = [m for m in self._all_mail(address) if self._visible(m)]
         if premises.has("pop3_reversed"):
             self.drop.reverse()
         if premises.has("coremail_pop3"):
             return b"%d message(s) [%d byte(s)]" % (len(self.drop), sum(len(m.octets) for m in self.drop))
         return b"Logged in."
 
+    def _all_mail(self, address: str) -> list[LabMessage]:
+        store = self.premises.store(address)
+        inbox = list(store.inbox.messages.values())
+        if not self.premises.has("pop3_all_mail"):
+            return inbox
+        others = [m for box in store if box is not store.inbox for m in box.messages.values()]
+        return [*inbox, *(replace(m, octets=b"X-UIDL: %s\r\n" % m.uidl + m.octets) for m in others)]
+
     def _visible(self, message: LabMessage) -> bool:
-        if not self.premises.has("window_30d"):
+        if self.premises.has("pop3_retr_hides") and message.sha256 in self.premises.retrieved:
+            return False
+        if not (self.premises.has("window_30d") or self.premises.has("pop3_window_30d")):
             return True
         return message.internal_date > datetime.now(UTC) - timedelta(days=VISIBLE_DAYS)
 
@@ -183,10 +205,12 @@ class Pop3Connection(LabConnection):
         return b"%d %d" % (len(rows), sum(len(m.octets) for _, m in rows))
 
     async def _list(self, arguments: list[bytes]) -> bytes:
+        if self.premises.has("pop3_no_list"):
+            raise Err("Command not implemented")
         if arguments:
             number = self._number(arguments)
-            return b"%d %d" % (number, len(self.drop[number - 1].octets))
-        lines = [b"%d %d" % (number, len(m.octets)) for number, m in self._rows()]
+            return b"%d %d" % (number, self._size(self.drop[number - 1]))
+        lines = [b"%d %d" % (number, self._size(m)) for number, m in self._rows()]
         return b"\r\n".join([b"%d messages" % len(lines), *lines, b"."])
 
     async def _uidl(self, arguments: list[bytes]) -> bytes:
@@ -199,8 +223,14 @@ class Pop3Connection(LabConnection):
         return b"\r\n".join([b"", *lines, b"."])
 
     async def _retr(self, arguments: list[bytes]) -> bytes:
-        message = self.drop[self._number(arguments) - 1]
-        return b"%d octets\r\n%s." % (len(message.octets), _stuffed(message.octets))
+        number = self._number(arguments)
+        message = self.drop[number - 1]
+        octets = message.octets
+        if self.premises.has("pop3_cut_short") and number % 3 == 0 and number not in self.cut:
+            self.cut.add(number)
+            octets = octets[: len(octets) // 2]
+        self.premises.retrieved.add(message.sha256)
+        return b"%d octets\r\n%s." % (len(message.octets), self._on_the_wire(octets))
 
     async def _top(self, arguments: list[bytes]) -> bytes:
         if self.premises.has("pop3_no_top"):
@@ -213,7 +243,7 @@ class Pop3Connection(LabConnection):
         kept = b"\r\n".join(lines[: int(arguments[1])])
         if 0 < int(arguments[1]) < len(lines):
             kept += b"\r\n"
-        return b"top of message follows\r\n%s." % _stuffed(header + blank + kept)
+        return b"top of message follows\r\n%s." % self._on_the_wire(header + blank + kept)
 
     async def _dele(self, arguments: list[bytes]) -> bytes:
         self.deleted.add(self._number(arguments))
@@ -241,7 +271,27 @@ class Pop3Connection(LabConnection):
             raise Err("There is no such message.")
         return number
 
+    def _size(self, message: LabMessage) -> int:
+        size = len(message.octets)
+        return 3 * size + 5000 if self.premises.has("pop3_list_lies") else size
+
+    def _on_the_wire(self, octets: bytes) -> bytes:
+        """Return a multi-line answer's body: dots at line starts doubled, the last line ended."""
+        if self.premises.has("pop3_no_last_line_end"):
+            octets = octets.removesuffix(b"\r\n")
+        elif octets and not octets.endswith(b"\r\n"):
+            octets += b"\r\n"
+        if self.premises.has("pop3_no_stuffing"):
+            return octets
+        if octets.startswith(b"."):
+            octets = b"." + octets
+        return octets.replace(b"\r\n.", b"\r\n..")
+
     def _name(self, message: LabMessage) -> bytes:
+        if self.premises.has("pop3_uidl_changes"):
+            return b"s%d-%s" % (self.record.number, message.uidl)
+        if self.premises.has("pop3_uidl_of_header"):
+            return hashlib.md5(message.octets.partition(b"\r\n\r\n")[0]).hexdigest().encode()  # noqa: S324
         if self.premises.has("pop3_uidl_duplicate"):
             return message.sha256[:32].encode()
         return message.uidl
@@ -252,12 +302,3 @@ def _decode(octets: bytes) -> bytes:
         return base64.b64decode(b"" if octets == b"=" else octets, validate=True)
     except binascii.Error as error:
         raise Err("Invalid base64.") from error
-
-
-def _stuffed(octets: bytes) -> bytes:
-    """Return a multi-line answer's body: lines that begin with a dot get one more, the end gets its CRLF."""
-    if octets and not octets.endswith(b"\r\n"):
-        octets += b"\r\n"
-    if octets.startswith(b"."):
-        octets = b"." + octets
-    return octets.replace(b"\r\n.", b"\r\n..")

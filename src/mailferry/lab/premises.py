@@ -58,6 +58,14 @@ class Premises:
     records: list[SessionRecord] = field(default_factory=list)
     wrong_tries: dict[str, int] = field(default_factory=dict)
     pop3_logins: dict[str, float] = field(default_factory=dict)
+    login_delay: float = 60.0
+    """Seconds between two POP3 logins of an account, where the host wants a pause."""
+    breaks_at: str | None = None
+    """The POP3 command in whose answer the connection breaks."""
+    stalls_at: str | None = None
+    """The POP3 command that is never answered."""
+    retrieved: set[str] = field(default_factory=set)
+    """Digests of messages that were retrieved over POP3."""
 
     def has(self, quirk: str) -> bool:
         """Say whether the quirk is switched on now."""

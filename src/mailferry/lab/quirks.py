@@ -30,6 +30,7 @@ QUIRKS: Mapping[str, str] = {
     "preauth": "the greeting is PREAUTH",
     # listing and selection
     "window_30d": "only messages of the last 30 days are shown, over IMAP and POP3",
+    "imap_window_30d": "IMAP shows only messages of the last 30 days, POP3 all",
     "netease_status": "STATUS and SELECT leave UIDNEXT out; INBOX has UIDVALIDITY 1",
     "aliyun_no_namespace": "NAMESPACE is not offered and answered BAD",
     "namespace_lie": "NAMESPACE is offered and answered BAD",
@@ -57,8 +58,19 @@ QUIRKS: Mapping[str, str] = {
     "pop3_reversed": "the maildrop is listed newest first",
     "pop3_uidl_missing": "UIDL is answered -ERR",
     "pop3_uidl_duplicate": "all messages with equal bytes share one UIDL",
+    "pop3_window_30d": "POP3 shows only messages of the last 30 days, IMAP all",
+    "pop3_all_mail": "POP3 shows the messages of all mailboxes, each with a line before its header",
+    "pop3_uidl_of_header": "all messages with equal headers share one UIDL",
+    "pop3_uidl_changes": "each session has UIDLs of its own",
+    "pop3_list_lies": "LIST names other sizes than the messages have",
+    "pop3_no_list": "LIST is answered -ERR",
+    "pop3_no_stuffing": "dots at the begin of lines are not doubled",
+    "pop3_no_last_line_end": "the final dot stands right behind the last line, without the line's end",
+    "pop3_cut_short": "every third message is sent short the first time it is asked for",
+    "pop3_retr_hides": "a message that was retrieved is not shown to the next session",
+    "pop3_no_capa": "CAPA is answered -ERR",
     "pop3_no_top": "TOP is answered -ERR",
-    "pop3_login_delay": "a login within 60 s of the last one is refused with [LOGIN-DELAY]",
+    "pop3_login_delay": "a login too soon after the last one is refused with [LOGIN-DELAY], as CAPA announces",
 }
 
 PROVIDERS: Mapping[str, frozenset[str]] = {

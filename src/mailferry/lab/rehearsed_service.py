@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-READY_SECONDS = 30.0
-STOP_SECONDS = 40.0
-COMMAND_SECONDS = 60.0
+from mailferry.config.toml_text import Table, toml_tables
+from mailferry.lab.free_ports import free_port
+from mailferry.lab.service_process import ServiceProcess
+
 DOORS = ("imap", "imaps", "pop3", "pop3s", "web", "metrics")
-_LOCAL = "interface=127.0.0.1"
-
-
-class ServiceBroke(Exception):
-    """A command failed or the service did not come up; the message holds its own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +44,21 @@ class RehearsedService:
     key: Path
     passwd_file: Path
     ports: dict[str, int] = field(default_factory=dict)
-    _process: subprocess.Popen[bytes] | None = None
+    _processes: ServiceProcess = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ports = dict(zip(DOORS, _free_ports(len(DOORS)), strict=True))
+        self.ports = {door: free_port() for door in DOORS}
         (self.folder / "state").mkdir(mode=0o700, parents=True, exist_ok=True)
         secret = self.folder / "master.secret"
         secret.touch(mode=0o600)
         secret.write_text(self.target.master_password)
+        self._processes = ServiceProcess(self.folder / "mailferry.toml", self.folder / "serve.log")
         self.config.write_text(self._configuration(secret), "utf-8")
 
     @property
     def config(self) -> Path:
         """The configuration file."""
-        return self.folder / "mailferry.toml"
-
-    @property
-    def log(self) -> Path:
-        """What the service writes."""
-        return self.folder / "serve.log"
+        return self._processes.config
 
     @property
     def database(self) -> Path:
@@ -81,18 +67,7 @@ class RehearsedService:
 
     def run(self, *words: str) -> str:
         """Run one command and return its output. Raises ServiceBroke when it fails."""
-        done = subprocess.run(
-            [*_program(), "--config", str(self.config), *words],
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
-        if done.returncode != 0:
-            told = (done.stderr or done.stdout).strip()
-            raise ServiceBroke(f"mailferry {' '.join(words)}: exit status {done.returncode}: {told}")
-        return done.stdout
+        return self._processes.run(*words).stdout
 
     def accounts(self) -> dict[str, dict[str, Any]]:
         """Return `account list --json` by address."""
@@ -112,104 +87,47 @@ class RehearsedService:
 
     def start(self) -> None:
         """Run `mailferry serve` until it says that every worker serves. Raises ServiceBroke."""
-        path = self.folder / "notify"
-        path.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, self.log.open("ab") as log:
-            ready.bind(str(path))
-            self._process = subprocess.Popen(
-                [*_program(), "--config", str(self.config), "serve"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "NOTIFY_SOCKET": str(path)},
-                start_new_session=True,  # Ctrl-C on the terminal is for who started us
-            )
-            self._await_ready(ready)
+        self._processes.start()
 
     def stop(self) -> None:
         """End the service as systemd would; kill it when it does not end."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if process.poll() is None:
-            process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        self._processes.stop()
 
-    def last_words(self, lines: int = 12) -> str:
+    def last_words(self) -> str:
         """Return the end of the service's log."""
-        if not self.log.exists():
-            return ""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
-
-    def _await_ready(self, ready: socket.socket) -> None:
-        assert self._process is not None
-        ready.settimeout(0.2)
-        deadline = time.monotonic() + READY_SECONDS
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise ServiceBroke(f"mailferry serve ended:\n{self.last_words()}")
-            try:
-                if b"READY=1" in ready.recv(4096):
-                    return
-            except TimeoutError:
-                continue
-        raise ServiceBroke(f"mailferry serve is not ready after {READY_SECONDS:g} s:\n{self.last_words()}")
+        return self._processes.last_words()
 
     def _configuration(self, secret: Path) -> str:
-        lines = [
-            "[service]",
-            f"state_dir = {_text(self.folder / 'state')}",
-            'allow_networks = ["127.0.0.0/8", "::1/128"]',
-            "drain_seconds = 3",
-        ]
-        for door in DOORS:
-            name = door.removesuffix("s") if door in {"imaps", "pop3s"} else door
-            tls = {
-                "imap": "starttls",
-                "pop3": "starttls",
-                "imaps": "implicit",
-                "pop3s": "implicit",
-                "web": "none",
+        return toml_tables(
+            {
+                "service": {
+                    "state_dir": self.folder / "state",
+                    "allow_networks": ["127.0.0.0/8", "::1/128"],
+                    "drain_seconds": 3,
+                },
+                "listen": [self._listener(door) for door in DOORS],
+                "tls": {"certificate": self.certificate, "key": self.key},
+                "target": {
+                    "imap": self.target.imap,
+                    "pop3": self.target.pop3,
+                    "login": "dovecot-master",
+                    "master_user": self.target.master_user,
+                    "master_password": {"file": secret},
+                },
+                "passwords": {"backend": "passwd-file"},
+                "passwords.passwd-file": {"path": self.passwd_file},
+                "copy": {"quiet_seconds": 1, "pass_interval_seconds": 2},
             }
-            lines += ["[[listen]]", f'service = "{name}"', f'endpoint = "tcp:{self.ports[door]}:{_LOCAL}"']
-            lines += [f'tls = "{tls[door]}"'] if door in tls else []
-        lines += ["[tls]", f"certificate = {_text(self.certificate)}", f"key = {_text(self.key)}"]
-        lines += [
-            "[target]",
-            f"imap = {_text(self.target.imap)}",
-            f"pop3 = {_text(self.target.pop3)}",
-            'login = "dovecot-master"',
-            f"master_user = {_text(self.target.master_user)}",
-            f"master_password = {{file = {_text(secret)}}}",
-            "[passwords]",
-            'backend = "passwd-file"',
-            "[passwords.passwd-file]",
-            f"path = {_text(self.passwd_file)}",
-            "[copy]",
-            "quiet_seconds = 1",
-            "pass_interval_seconds = 2",
-        ]
-        return "\n".join(lines) + "\n"
+        )
+
+    def _listener(self, door: str) -> Table:
+        if door in {"web", "metrics"}:
+            return local_listener(door, self.ports[door], "none")
+        if door.endswith("s"):
+            return local_listener(door.removesuffix("s"), self.ports[door], "implicit")
+        return local_listener(door, self.ports[door], "starttls")
 
 
-def _program() -> Sequence[str]:
-    return (sys.executable, "-m", "mailferry")
-
-
-def _text(value: object) -> str:
-    return json.dumps(str(value), ensure_ascii=False)
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+def local_listener(service: str, port: int, tls: str) -> Table:
+    """Return the settings of a listener on loopback."""
+    return {"service": service, "endpoint": f"tcp:{port}:interface=127.0.0.1", "tls": tls}

@@ -9,11 +9,15 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from sqlalchemy import Connection
 
 from mailferry.lab.passwd_file import write_hash
 from mailferry.lab.rehearsal_hosts import RehearsalHost
+from mailferry.store import accounts, uidls
+from mailferry.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +43,21 @@ def _flags(scene: Scene) -> str:
 
 
 def _uidl(scene: Scene) -> str:
-    _change(
-        scene,
-        "UPDATE uidl_map SET source_uidl = X'73706f696c74' WHERE account_id = :account AND position ="
-        " (SELECT min(position) FROM uidl_map WHERE account_id = :account AND source_uidl IS NOT NULL)",
-    )
+    database = Database(f"sqlite:///{scene.database}")
+
+    def spoil(conn: Connection) -> None:
+        account = accounts.find(conn, scene.address)
+        rows = [] if account is None else list(uidls.load_map(conn, account.id))
+        known = [place for place, row in enumerate(rows) if row.source_uidl is not None]
+        if account is None or not known:
+            raise LookupError(f"nothing to sabotage for {scene.address}")
+        rows[known[0]] = replace(rows[known[0]], source_uidl=b"spoilt")
+        uidls.save_map(conn, account.id, uidls.pack_map(rows))
+
+    try:
+        database.run_now("sabotage", spoil)
+    finally:
+        database.close()
     return "one UIDL of the stored map is changed"
 
 

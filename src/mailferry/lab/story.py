@@ -19,8 +19,8 @@ from mailferry.lab.mailstore import Trait, differences
 from mailferry.lab.narration import ClaimBroken, Narrator
 from mailferry.lab.rehearsal_hosts import HostsBroke, RehearsalHost, RehearsalUser
 from mailferry.lab.rehearsal_terms import Terms, WrongTerms
-from mailferry.lab.rehearsed_service import ServiceBroke
 from mailferry.lab.sabotage import SABOTAGES, Scene
+from mailferry.lab.service_process import ServiceBroke
 from mailferry.lab.stage import DOMAIN, Stage, ending_on_sigterm, set_stage
 
 __all__ = ["Terms", "WrongTerms", "rehearse"]

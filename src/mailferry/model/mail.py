@@ -6,20 +6,27 @@ servers send names that do not decode. Flags are octets as on the wire, without 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from blake3 import blake3
 
 DIGEST_OCTETS = 16
 RECENT = b"\\Recent"
 
 
+def body_digest(octets: bytes | bytearray | memoryview) -> bytes:
+    """Return the digest of a whole message: BLAKE3, of which any length may be taken."""
+    return blake3(octets).digest(DIGEST_OCTETS)
+
+
 class BodyDigest:
-    """The digest of a message's octets, fed in pieces: sha256 cut to 16 octets."""
+    """The same digest of a message that comes in pieces."""
 
     __slots__ = ("_hash",)
 
     def __init__(self) -> None:
-        self._hash = hashlib.sha256()
+        self._hash = blake3()
 
     def feed(self, octets: bytes | bytearray | memoryview) -> None:
         """Take the next octets of the message."""
@@ -27,7 +34,7 @@ class BodyDigest:
 
     def value(self) -> bytes:
         """Return the 16 octets for what was fed so far."""
-        return self._hash.digest()[:DIGEST_OCTETS]
+        return self._hash.digest(DIGEST_OCTETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +64,7 @@ class MailboxStatus:
     read_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class MessageFacts:
+class MessageFacts(NamedTuple):
     """What a listing told of one message; `internal_date` is the server's own text, handed on as it is."""
 
     uid: int

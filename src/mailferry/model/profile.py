@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from mailferry.model.hours import Hours
+
 
 class SendId(StrEnum):
     """When IMAP ID (RFC 2971) is sent to the source."""
@@ -52,4 +54,15 @@ class Profile:
     """Decoded parent names that are dropped on the copy (Tencent's 其他文件夹)."""
     keepalive_command: str = "NOOP"
     max_connections: int | None = None
+    """Sessions of one account, the user's own included."""
+    host_connections: int | None = None
+    """Sessions of ours at one host, all accounts together; so are the other `host_*`."""
+    bytes_per_day: int | None = None
+    """Octets read from one account."""
+    host_bytes_per_day: int | None = None
+    commands_per_minute: int | None = None
+    """Commands to one account."""
+    host_commands_per_minute: int | None = None
+    copy_hours: Hours | None = None
+    """When the source may be copied from, by the local clock."""
     error_rules: tuple[ErrorRule, ...] = ()

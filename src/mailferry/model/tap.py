@@ -6,11 +6,16 @@ both sides after sending; its text goes to the log.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 UNKNOWN_MANY = 1 << 30
 """Stands for a number of messages that nobody told."""
+ANY_MAILBOX = b""
+"""Stands for the name of a mailbox that nobody told."""
+BELOW = b"\0"
+"""Behind a mailbox's name: all mailboxes below it in the hierarchy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +31,23 @@ class Flow:
 class Deletions:
     """Messages whose deletion a server acknowledged to one session, from its begin on.
 
-    `unknown` counts acknowledgements that may stand for any number of messages.
+    `unknown` counts acknowledgements that may stand for any number of messages. `mailboxes` has the
+    number of each, by the name that the client used; `ANY_MAILBOX` and `BELOW` may be among them.
     """
 
     count: int = 0
     unknown: int = 0
+    mailboxes: Mapping[bytes, int] = field(default_factory=dict, compare=False)
 
     @property
     def number(self) -> int:
         """One number that only grows while the session lasts."""
         return self.count + self.unknown * UNKNOWN_MANY
+
+    @property
+    def by_mailbox(self) -> Mapping[bytes, int]:
+        """The numbers by mailbox, each of which only grows."""
+        return self.mailboxes or ({ANY_MAILBOX: self.number} if self.number else {})
 
 
 class Tap(Protocol):

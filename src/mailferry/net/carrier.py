@@ -153,6 +153,17 @@ class Carrier(Protocol):
         """Send octets, buffering what the network does not take now."""
         ...
 
+    def expect_bulk(self) -> None:
+        """Read and send larger pieces from now on, for a copy: fewer steps, more memory."""
+        ...
+
+    def drop_if_killed(self) -> None:
+        """When this process is killed, take back what was not sent yet: the peer sees a reset.
+
+        Otherwise the kernel goes on sending for us, and what the peer made of it appears after our end.
+        """
+        ...
+
     def pause(self) -> None:
         """Stop handing on octets; the peer is slowed down."""
         ...

@@ -6,6 +6,8 @@ is never handed on after it: Twisted's own line protocols keep such a buffer and
 
 from __future__ import annotations
 
+import socket
+import struct
 import typing
 from collections.abc import Callable
 
@@ -38,8 +40,13 @@ from mailferry.net.carrier import (
 from mailferry.net.tls_client import ClientTls, ServerCheck, openssl_reasons
 from mailferry.net.tls_server import ServerContexts, accepted_facts
 
+BULK_OCTETS = 256 * 1024
+"""What a copy reads at a time, sends at a time, and lets wait to be sent; Twisted's own 64 KiB serve the rest."""
 CLOSING_SECONDS = 30.0
 """How long a peer may take to read what waits for it after `close()`, and to close its side."""
+
+_DROP_WHAT_WAITS = struct.pack("ii", 1, 0)
+_SEND_WHAT_WAITS = struct.pack("ii", 0, 0)
 
 _FINISHED = ClosedReason(Ending.FINISHED, "the peer closed the connection")
 _CLOSED = ClosedReason(Ending.CLOSED, "closed by us")
@@ -49,6 +56,9 @@ class _Transport(typing.Protocol):
     """What is used of Twisted's TCP transport (twisted.internet.tcp.Connection), with types."""
 
     disconnecting: bool
+    socket: socket.socket
+    bufferSize: int  # noqa: N815
+    SEND_LIMIT: int
 
     def write(self, data: bytes) -> None: ...
     def loseConnection(self) -> None: ...  # noqa: N802
@@ -175,6 +185,18 @@ class TwistedCarrier(Protocol):
         if data and not self._closing and not self._write_side_shut and self._reason is None:
             self.transport.write(data)
 
+    def expect_bulk(self) -> None:
+        """Read and send in larger pieces."""
+        self.transport.bufferSize = self.transport.SEND_LIMIT = BULK_OCTETS
+
+    def drop_if_killed(self) -> None:
+        """Have the kernel reset the connection when it closes the socket in our place."""
+        self._linger(_DROP_WHAT_WAITS)
+
+    def _linger(self, way: bytes) -> None:
+        if self._reason is None:
+            self.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, way)
+
     def pause(self) -> None:
         """Stop reading; what was read already is held."""
         self._paused = True
@@ -200,6 +222,7 @@ class TwistedCarrier(Protocol):
             return
         self._closing = True
         self._held = b""
+        self._linger(_SEND_WHAT_WAITS)
         self._closing_limit = self._reactor.callLater(CLOSING_SECONDS, self._closing_took_too_long)
         self._match_reading()
         self.transport.unregisterProducer()

@@ -24,3 +24,9 @@ class SystemClock:
 def seconds_since_boot() -> float:
     """Return seconds on a clock that nobody sets and that runs through suspension (Linux)."""
     return time.clock_gettime(_SINCE_BOOT)
+
+
+def minute_of_day(moment: float) -> float:
+    """Return the minutes since midnight, on this machine's wall, of a moment in seconds since 1970."""
+    local = time.localtime(moment)
+    return local.tm_hour * 60 + local.tm_min + local.tm_sec / 60

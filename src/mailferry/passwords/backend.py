@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
+
+from mailferry.model.access import Secret
 
 
 class PushResult(StrEnum):
@@ -16,6 +19,15 @@ class PushResult(StrEnum):
     """Something else stands there than was expected; nothing was written."""
     MISSING = "missing"
     """There is no such account, and none is made here."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewPassword:
+    """What is to be set: most places take the hash, some make their own from the octets."""
+
+    stored: str = field(repr=False)
+    """`{SCHEME}` and the hash, for places that store what they are given."""
+    secret: Secret
 
 
 class PasswordBackend(Protocol):
@@ -35,10 +47,22 @@ class PasswordBackend(Protocol):
         """Whether passwords can be set here at all."""
         ...
 
+    @property
+    def readable(self) -> bool:
+        """Whether what stands there can be read and compared.
+
+        Where it cannot, whose password stands there is found out by logins at the target, and `push`
+        compares nothing.
+        """
+        ...
+
     async def current(self, address: str) -> str | None:
         """Return the stored hash, empty when the account has none, None when there is no account."""
         ...
 
-    async def push(self, address: str, new_hash: str, *, expected: str | None) -> PushResult:
-        """Set the hash if `expected` still stands there (None: if there is no account yet)."""
+    async def push(self, address: str, new: NewPassword, *, expected: str | None) -> PushResult:
+        """Set the password if `expected` still stands there (None: if there is no account yet).
+
+        Raises `schemes.UnfitPassword` when the place refuses this password by its own rules.
+        """
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailferry.passwords.backend import PushResult
+from mailferry.passwords.backend import NewPassword, PushResult
 
 
 class NoBackend:
@@ -10,11 +10,12 @@ class NoBackend:
 
     name = "none"
     pushes = False
+    readable = False
 
     async def current(self, address: str) -> str | None:  # noqa: ARG002 - the interface's word
         """Return None: what the target holds cannot be known."""
         return None
 
-    async def push(self, address: str, new_hash: str, *, expected: str | None) -> PushResult:  # noqa: ARG002 - same
+    async def push(self, address: str, new: NewPassword, *, expected: str | None) -> PushResult:  # noqa: ARG002 - same
         """Set nothing."""
         return PushResult.MISSING

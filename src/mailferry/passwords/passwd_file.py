@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mailferry.model.causes import Cause, Unavailable
-from mailferry.passwords.backend import PushResult
+from mailferry.passwords.backend import NewPassword, PushResult
 from mailferry.passwords.service_key import sync_folder
 from mailferry.passwords.work_threads import WorkThreads
 
@@ -25,6 +25,7 @@ class PasswdFile:
 
     name = "passwd-file"
     pushes = True
+    readable = True
 
     def __init__(self, path: Path, *, threads: WorkThreads, create: bool = False) -> None:
         self._path = path
@@ -35,9 +36,9 @@ class PasswdFile:
         """Return the hash of the first line for `address`."""
         return await self._threads.run(lambda: self._current(address))
 
-    async def push(self, address: str, new_hash: str, *, expected: str | None) -> PushResult:
+    async def push(self, address: str, new: NewPassword, *, expected: str | None) -> PushResult:
         """Replace the hash in the line for `address`, or append one where lines may be made."""
-        return await self._threads.run(lambda: self._push(address, new_hash, expected))
+        return await self._threads.run(lambda: self._push(address, new.stored, expected))
 
     def _current(self, address: str) -> str | None:
         with _clearly(self._path):

@@ -15,16 +15,18 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList, DeferredLock
 
 from mailferry.model.access import Secret
-from mailferry.model.account import BEFORE_FLIP, Phase
-from mailferry.model.causes import Cause, RemoteFailure
+from mailferry.model.account import BEFORE_FLIP
+from mailferry.model.causes import Cause, RemoteFailure, Unavailable
 from mailferry.model.clock import Clock
 from mailferry.model.witness import Witness
 from mailferry.observe.log import get_log, shown_address
 from mailferry.observe.system_clock import SystemClock
 from mailferry.passwords import schemes
 from mailferry.passwords.backend import PasswordBackend
-from mailferry.passwords.sealing import KeyDestroyed, KeyRing, Purpose
-from mailferry.passwords.setting import ChangedAtTarget, Held, Outrun, Setter
+from mailferry.passwords.holding import Held
+from mailferry.passwords.sealing import KeyDestroyed, KeyRing, Purpose, SealBroken
+from mailferry.passwords.setting import ChangedAtTarget, Outrun, Setter
+from mailferry.passwords.source_word import SourceWord, TryMadeUp, Word
 from mailferry.passwords.trust import IN_PLACE, Prove, Trust, failed, refused
 from mailferry.passwords.vault import Remembered, Vault
 from mailferry.passwords.work_threads import WorkThreads
@@ -34,7 +36,6 @@ from mailferry.plan.password_verdicts import (
     PasswordFacts,
     PasswordVerdict,
     Push,
-    Said,
     judge,
 )
 from mailferry.store import accounts, domains
@@ -47,7 +48,11 @@ _log = get_log("passwords")
 
 
 class PasswordKeeper:
-    """One per process. `prove` logs in at the target; `stop` ends background work and threads."""
+    """One per process. `prove` logs in at the target; `stop` ends background work and threads.
+
+    `try_made_up` tries a made-up password at a source, whose word counts once it was refused; without
+    it every source is believed.
+    """
 
     def __init__(
         self,
@@ -59,6 +64,7 @@ class PasswordKeeper:
         prove: Prove,
         threads: WorkThreads,
         push_from_plaintext: bool = False,
+        try_made_up: TryMadeUp | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._database = database
@@ -67,6 +73,7 @@ class PasswordKeeper:
         self._setter = Setter(vault=self._vault, backend=backend, scheme=scheme, threads=threads, prove=prove)
         self._push_from_plaintext = push_from_plaintext
         self._clock = clock or SystemClock()
+        self._word = SourceWord(database, try_made_up=try_made_up, clock=self._clock)
         self._turns: dict[int, DeferredLock] = {}
         self._background: set[Deferred[Any]] = set()
 
@@ -99,7 +106,10 @@ class PasswordKeeper:
 
         `seen_epoch` is the password epoch from before the source was asked: when another login
         recorded one meanwhile, nobody knows which is newer, and this one is left for its next login.
+        The word of a source that takes any password is not recorded.
         """
+        if domain.blocked:
+            return
         async with self._turn(account):
             before = await self._vault.read(account, domain)
             try:
@@ -108,7 +118,7 @@ class PasswordKeeper:
                 )
             except Conflict:
                 _log.info("another login was recorded first", account=shown_address(account.address))
-            except KeyDestroyed as error:
+            except (KeyDestroyed, SealBroken) as error:
                 _log.warning("password not kept", account=shown_address(account.address), why=str(error))
 
     async def refused_at_source(self, account: Account, domain: Domain, password: Secret) -> None:
@@ -138,9 +148,14 @@ class PasswordKeeper:
         Raises Conflict when another login's password was recorded meanwhile: ask the servers again.
         """
         async with self._turn(account):
+            worth = await self._word.worth(account, domain, witness.server.protocol.value)
+            if worth is not Word.COUNTS:
+                return _not_believed(worth)
             before = await self._vault.read(account, domain)
             early = account.phase in BEFORE_FLIP
-            held = Held(Holds.NOTHING_PUSHED) if early else await self._setter.held(account, (before,))
+            held = (
+                Held(Holds.NOTHING_PUSHED) if early else await self._setter.look.held(account, domain, before)
+            )
             before = await self._setter.settled(before, held)
             verdict = await self._verdict(account, domain, password, witness, before=before, holds=held.holds)
             if verdict.sets_target_wins:
@@ -153,14 +168,13 @@ class PasswordKeeper:
                 remembered = await self._remembered(
                     account, domain, password, witness, before=before, seen_epoch=seen_epoch
                 )
-            except KeyDestroyed as error:
+            except (KeyDestroyed, SealBroken) as error:
                 return failed(Cause.INTERNAL, str(error))
             try:
                 if verdict.push is Push.NO or not remembered.may_be_pushed or not self._setter.pushes:
                     return await self._setter.prove(account, domain, remembered)
-                overwrite = early or account.phase is Phase.LOCAL
                 return await self._setter.bring(
-                    account, domain, remembered, overwrite=overwrite, before=(before,)
+                    account, domain, remembered, overwrite=early, before=(before,)
                 )
             except ChangedAtTarget:
                 await self._changed_at_target(account, password, before)
@@ -172,6 +186,20 @@ class PasswordKeeper:
         """Take note in the background that the target took this password: an unproved push is proved."""
         self._in_background(lambda: self._proved_by_login(account, domain, password))
 
+    async def own_at_target(self, account: Account, domain: Domain, password: Secret) -> None:
+        """Take note that the target took a password which is not ours: somebody chose one there.
+
+        From then on it is not overwritten, except by the late start of an account that is local.
+        """
+        remembered = await self._vault.read(account, domain)
+        if remembered.record.own_seen_at is not None or await self.is_ours(account, domain, password):
+            return
+        try:
+            stored = await self._setter.stands(account)
+        except Unavailable:
+            stored = None
+        await self._vault.own_seen(account, stored)
+
     # --- asked by the copier
 
     async def push_and_prove(self, account: Account, domain: Domain) -> Trust:
@@ -180,11 +208,15 @@ class PasswordKeeper:
             remembered = await self._vault.read(account, domain)
             if remembered.password is None:
                 return failed(Cause.INTERNAL, "no sealed password; it comes with the user's next login")
+            if domain.blocked:
+                return _not_believed(Word.WORTHLESS)
             try:
                 trust = await self._setter.prove(account, domain, remembered)
                 if trust.in_place or trust.cause is not Cause.TARGET_REFUSED:
                     return trust
-                return await self._set_again(account, domain, remembered) or trust
+                return await self._set_again(account, domain, remembered) or self._unsettable(
+                    domain, remembered, trust
+                )
             except Outrun:
                 return failed(Cause.INTERNAL, "a newer password was recorded meanwhile")
 
@@ -209,7 +241,22 @@ class PasswordKeeper:
 
     def _purpose(self, domain: Domain, witness: Witness) -> Purpose:
         plain = self._push_from_plaintext or domain.push_from_plaintext
-        return Purpose.PUSH if witness.confidential or plain else Purpose.COPY
+        mere_code = domain.uses_codes and not domain.push_codes
+        return Purpose.PUSH if (witness.confidential or plain) and not mere_code else Purpose.COPY
+
+    def _unsettable(self, domain: Domain, remembered: Remembered, trust: Trust) -> Trust:
+        """Say why a password that the target does not take is not set there."""
+        if not self._setter.pushes:
+            why = "no backend sets passwords at the target"
+        elif remembered.record.target_wins:
+            why = "the password was changed at the target"
+        elif not remembered.verified:
+            why = "it was imported; the user must log in once"
+        elif domain.uses_codes and not domain.push_codes:
+            why = "the domain's users log in with authorization codes, which are not set there"
+        else:
+            why = "the login went over a link that others can read"
+        return failed(trust.cause, f"the target does not take the password and it is not set there: {why}")
 
     async def _verdict(
         self,
@@ -224,14 +271,22 @@ class PasswordKeeper:
         early = account.phase in BEFORE_FLIP
         facts = PasswordFacts(
             phase=account.phase,
-            source=Said.ACCEPTED,
-            target=Said.NOT_ASKED if early else Said.REFUSED,
             holds=holds,
             target_wins=before.record.target_wins,
             refused_before=not early and await self._vault.was_refused_before(account, password),
+            pushed_by_us=not early and await self._worked_there(before, password),
             may_push=self._setter.pushes and self._purpose(domain, witness) is Purpose.PUSH,
         )
         return judge(facts)
+
+    async def _worked_there(self, before: Remembered, password: Secret) -> bool:
+        """Whether this is the password that we pushed last and that the target took."""
+        pushed = before.record.pushed_hash
+        if pushed is None or before.record.proved_at is None:
+            return False
+        if before.may_be_pushed:
+            return before.password == password
+        return bool(await self._threads.run(lambda: schemes.holds(pushed, password)))
 
     async def _remembered(
         self,
@@ -255,7 +310,8 @@ class PasswordKeeper:
             await self._vault.seen_again(before, now=self._clock.now())
             return before
         epoch = before.record.password_epoch if seen_epoch is None else seen_epoch
-        return await self._vault.keep(account, domain, password, purpose, epoch=epoch)
+        over = witness.server.protocol
+        return await self._vault.keep(account, domain, password, purpose, over=over, epoch=epoch)
 
     async def _changed_at_target(self, account: Account, password: Secret, before: Remembered) -> None:
         _log.warning("the password was changed at the target", account=shown_address(account.address))
@@ -286,6 +342,9 @@ class PasswordKeeper:
         """Set the remembered password again; None when it may not be set. Raises Outrun."""
         if not (self._setter.pushes and remembered.may_be_pushed) or remembered.record.target_wins:
             return None
+        worth = await self._word.worth(account, domain, remembered.record.verified_over)
+        if worth is not Word.COUNTS:
+            return _not_believed(worth)
         try:
             early = account.phase in BEFORE_FLIP
             return await self._setter.bring(account, domain, remembered, overwrite=early)
@@ -327,3 +386,13 @@ class PasswordKeeper:
             _log.warning("password work put off", error=type(error).__name__, text=str(error))
         except Exception as error:  # loop edge: the login that started it was answered long ago
             _log.error("password work broke", exc_info=error)
+
+
+def _not_believed(worth: Word) -> Trust:
+    if worth is Word.WORTHLESS:
+        return failed(
+            Cause.SOURCE_TAKES_ANY_PASSWORD, "the old host takes any password; the domain is blocked"
+        )
+    return failed(
+        Cause.SERVER_DOWN, "the old host could not be asked yet whether it refuses a made-up password"
+    )

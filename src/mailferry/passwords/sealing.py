@@ -1,8 +1,9 @@
 """Sealed passwords: octets that only this service can open, only for their account and purpose.
 
 AES-256-GCM under a key per domain and window. Each such key is one file (mode 0600) outside the
-database, itself encrypted under the service key; destroying the file ends every copy of what it
-sealed, those in back-ups of the database included. So back-ups leave the folder of keys out.
+database, itself encrypted under the service key (`passwords/wrapping`); destroying the file ends every
+copy of what it sealed, those in back-ups of the database included. So back-ups leave the folder of
+keys out.
 
 A purpose is part of what is authenticated: what was sealed for the copy alone never opens as a
 password that may be pushed.
@@ -11,10 +12,12 @@ password that may be pushed.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
 import secrets
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 
@@ -22,15 +25,17 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mailferry.model.access import MAX_PASSWORD_OCTETS, Secret
-from mailferry.passwords.service_key import ServiceKey, sync_folder, write_private
+from mailferry.passwords import wrapping
+from mailferry.passwords.service_key import BadServiceKey, ServiceKey, sync_folder, write_private
+from mailferry.passwords.wrapping import NoKeyFile, Wrapper
 from mailferry.store.file_owner import give_to_folders_owner
 
-_KEY_OCTETS = 32
 _NONCE_OCTETS = 12
 _PAD_TO = 64
 _VERSION = 1
-_KEY_FILE_HEAD = b"mailferry key 1\n"
 _FILE_SAFE = re.compile(r"[a-z0-9](?:[a-z0-9-]*\.?[a-z0-9])*")
+_SUFFIX = ".key"
+DESTROYED = ".destroyed"
 
 
 class Purpose(StrEnum):
@@ -55,11 +60,18 @@ class SealBroken(Exception):
 
 
 class KeyRing:
-    """The folder of the windows' keys. All methods block (files); run them in a thread."""
+    """The folder of the windows' keys. All methods block (files); run them in a thread.
 
-    def __init__(self, folder: Path, service: ServiceKey) -> None:
+    `newest` reads the service key again: it is asked when a key file does not open, because the key
+    may have been changed while this process works. None where it cannot be read again.
+    """
+
+    def __init__(
+        self, folder: Path, service: ServiceKey, *, newest: Callable[[], ServiceKey] | None = None
+    ) -> None:
         self._folder = folder
-        self._wrap = AESGCM(service.derive("wrap window keys"))
+        self._wrapper = Wrapper(service)
+        self._newest = newest
 
     def seal(self, domain: str, window: int, account_id: int, purpose: Purpose, password: Secret) -> bytes:
         """Return `password` sealed; its length is hidden up to the next 64 octets.
@@ -92,53 +104,77 @@ class KeyRing:
         """Whether the window has a key that was not destroyed."""
         return self._path(domain, window).exists()
 
+    def windows(self, domain: str) -> list[int]:
+        """Return the numbers of the domain's windows that have keys."""
+        start = file_name(domain) + "."
+        found = []
+        with contextlib.suppress(FileNotFoundError):
+            for path in self._folder.iterdir():
+                number = path.stem.removeprefix(start)
+                if path.name == f"{start}{number}{_SUFFIX}" and number.isdecimal():
+                    found.append(int(number))
+        return sorted(found)
+
     def destroy(self, domain: str, window: int) -> None:
-        """Destroy the window's key for ever; safe to repeat."""
+        """Destroy the window's key for ever, with what a crash may have left of it; safe to repeat."""
         path = self._path(domain, window)
         with contextlib.suppress(FileExistsError):
             self._make_folder()
-            write_private(path.with_suffix(".destroyed"), b"")
-        with contextlib.suppress(FileNotFoundError):
-            size = path.stat().st_size
-            with path.open("r+b") as stream:
-                stream.write(secrets.token_bytes(size))
-                stream.flush()
-                os.fsync(stream.fileno())
-            path.unlink()
+            write_private(path.with_suffix(DESTROYED), b"")
+        with folder_lock(self._folder, alone=True):
+            for one in (path, *self._folder.glob(f".{path.name}.*")):
+                with contextlib.suppress(FileNotFoundError), one.open("r+b") as stream:
+                    overwrite(stream.fileno())
+                    one.unlink()
         sync_folder(self._folder)
 
     def _key(self, domain: str, window: int, *, make: bool) -> bytes:
         path = self._path(domain, window)
-        if path.with_suffix(".destroyed").exists():
+        if path.with_suffix(DESTROYED).exists():
             raise KeyDestroyed(f"the key of {domain}, window {window}, was destroyed")
-        name = f"{domain}\0{window}".encode()
+        name = bound_name(domain, window)
         if make and not path.exists():
             self._make(path, name)
+        key = self._opened(path, name)
+        if key is None:  # the service key may have been changed, or the file is being replaced
+            self._read_service_key_again()
+            key = self._opened(path, name)
+        if key is None:
+            raise SealBroken(f"{path} does not open: is it a key file, and the service key that of before?")
+        return key
+
+    def _opened(self, path: Path, name: bytes) -> bytes | None:
+        """Return the key in the file; None when it does not open, or is being replaced in this moment."""
         try:
-            octets = path.read_bytes()
+            return self._wrapper.open(name, wrapping.read(path.read_bytes()))
         except FileNotFoundError as error:
-            raise KeyDestroyed(f"there is no key of {domain}, window {window}: {path}") from error
-        if not octets.startswith(_KEY_FILE_HEAD):
-            raise SealBroken(f"{path} is no key file")
-        wrapped = octets[len(_KEY_FILE_HEAD) :]
-        try:
-            return self._wrap.decrypt(wrapped[:_NONCE_OCTETS], wrapped[_NONCE_OCTETS:], name)
-        except (InvalidTag, ValueError) as error:
-            raise SealBroken(f"{path} does not open: is the service key another one than before?") from error
+            raise KeyDestroyed(f"there is no key file {path}") from error
+        except NoKeyFile:
+            return None
+
+    def _read_service_key_again(self) -> None:
+        if self._newest is not None:
+            try:
+                self._wrapper = Wrapper(self._newest())
+            except BadServiceKey as error:
+                raise SealBroken(str(error)) from error
 
     def _make(self, path: Path, name: bytes) -> None:
         """Make a key; when another process makes one at the same moment, one of the two stays."""
         self._make_folder()
-        nonce = secrets.token_bytes(_NONCE_OCTETS)
-        wrapped = nonce + self._wrap.encrypt(nonce, secrets.token_bytes(_KEY_OCTETS), name)
-        fresh = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        write_private(fresh, _KEY_FILE_HEAD + wrapped)
-        try:
-            os.link(fresh, path)
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
+        with folder_lock(self._folder, alone=False):
+            if path.with_suffix(DESTROYED).exists():
+                return
+            self._read_service_key_again()  # nobody changes it while we hold the folder
+            wrap = self._wrapper.wrap(name, secrets.token_bytes(wrapping.KEY_OCTETS))
+            fresh = fresh_beside(path)
+            write_private(fresh, wrapping.written([wrap]))
+            try:
+                os.link(fresh, path)
+            except FileExistsError:
+                pass
+            finally:
+                fresh.unlink()
         sync_folder(self._folder)
 
     def _make_folder(self) -> None:
@@ -153,8 +189,29 @@ class KeyRing:
             os.close(opened)
 
     def _path(self, domain: str, window: int) -> Path:
-        safe = domain if len(domain) <= 200 and _FILE_SAFE.fullmatch(domain) else _hashed(domain)
-        return self._folder / f"{safe}.{int(window)}.key"
+        return self._folder / f"{file_name(domain)}.{int(window)}{_SUFFIX}"
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path, *, alone: bool) -> Iterator[None]:
+    """Hold the folder of keys: makers of keys together, who changes or destroys them alone."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(held)
+
+
+def fresh_beside(path: Path) -> Path:
+    """Return a name of this process's own, for what becomes the key file `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+
+
+def overwrite(descriptor: int) -> None:
+    """Write random octets over all of an open file, durably."""
+    os.pwrite(descriptor, secrets.token_bytes(os.fstat(descriptor).st_size), 0)
+    os.fsync(descriptor)
 
 
 def purpose_of(sealed: bytes) -> Purpose:
@@ -168,5 +225,13 @@ def _bound(domain: str, window: int, account_id: int, purpose: Purpose) -> bytes
     return f"mailferry seal 1\0{domain}\0{window}\0{account_id}\0{purpose.value}".encode()
 
 
-def _hashed(domain: str) -> str:
+def bound_name(domain: str, window: int) -> bytes:
+    """Return what a wrapped key is bound to."""
+    return f"{domain}\0{window}".encode()
+
+
+def file_name(domain: str) -> str:
+    """Return the domain as the start of a file's name."""
+    if len(domain) <= 200 and _FILE_SAFE.fullmatch(domain):
+        return domain
     return "x-" + hashlib.sha256(domain.encode()).hexdigest()[:32]

@@ -1,21 +1,19 @@
-"""Setting a password at the target: read what stands there, write if it may be overwritten, prove it.
+"""Setting a password at the target: look what stands there, write if it may be overwritten, prove it.
 
-Crash-safe in every step, because nothing is concluded from what was planned: the state is read
-from the target itself. A hash there that the remembered, still unproved password fits is our own
-push that nobody lived to note; only any other foreign hash is a change made at the target.
+Crash-safe in every step, because nothing is concluded from what was planned (`passwords/holding`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from mailferry.model.access import Secret
 from mailferry.model.causes import Cause, Refused, RemoteFailure, Unavailable
 from mailferry.observe import metrics
 from mailferry.observe.crash_points import crash_point
 from mailferry.passwords import schemes
-from mailferry.passwords.backend import PasswordBackend, PushResult
+from mailferry.passwords.backend import NewPassword, PasswordBackend, PushResult
+from mailferry.passwords.holding import Held, TargetLook
 from mailferry.passwords.trust import IN_PLACE, Prove, Trust, failed
 from mailferry.passwords.vault import Remembered, Vault
 from mailferry.passwords.work_threads import WorkThreads
@@ -29,15 +27,6 @@ SETTLING_SECONDS = 1.5
 
 TRIES = 5
 """How often a push starts again because something else was written in between."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What the target holds, and whose it is."""
-
-    holds: Holds
-    stored: str | None = field(default=None, repr=False)
-    """The hash itself; None where there is no account."""
 
 
 class Outrun(Exception):
@@ -59,21 +48,16 @@ class Setter:
         self._scheme = scheme
         self._threads = threads
         self._prove = prove
+        self.look = TargetLook(backend=backend, threads=threads, prove=prove)
 
     @property
     def pushes(self) -> bool:
         """Whether there is a backend that takes passwords."""
         return self._backend.pushes
 
-    async def held(self, account: Account, known: Sequence[Remembered]) -> Held:
-        """Return what the target holds; `known` is what was and is remembered, the oldest first."""
-        if not self._backend.pushes:
-            return Held(Holds.NOTHING_PUSHED)
-        try:
-            stored = await self._backend.current(account.address)
-        except Unavailable:
-            return Held(Holds.UNKNOWN)
-        return Held(await self._whose(stored, known), stored)
+    async def stands(self, account: Account) -> str | None:
+        """Return the hash at the target, None where none can be read. Raises Unavailable."""
+        return await self._backend.current(account.address) if self._backend.readable else None
 
     async def settled(self, remembered: Remembered, held: Held) -> Remembered:
         """Note a push of ours that a crash kept us from noting; else the next one would take it for foreign.
@@ -84,24 +68,6 @@ class Setter:
         if not unnoted or held.stored is None:
             return remembered
         return await self._vault.note_pushed(remembered, held.stored)
-
-    async def _whose(self, stored: str | None, known: Sequence[Remembered]) -> Holds:
-        written = [one.record.pushed_hash for one in known if one.record.pushed_hash is not None]
-        if stored is not None and stored in written:
-            proved = any(
-                one.record.pushed_hash == stored and one.record.proved_at is not None for one in known
-            )
-            return Holds.OURS if proved else Holds.OURS_UNPROVED
-        if stored:
-            for one in known:
-                if one.may_be_pushed and one.unproved and await self._fits(stored, one.password):
-                    return Holds.OURS_UNPROVED
-        return Holds.FOREIGN if written else Holds.NOTHING_PUSHED
-
-    async def _fits(self, stored: str, password: Secret | None) -> bool:
-        if password is None:
-            return False
-        return bool(await self._threads.run(lambda: schemes.holds(stored, password)))
 
     async def bring(
         self,
@@ -148,19 +114,23 @@ class Setter:
         """Return the row with the hash noted; None for a missing account."""
         password = remembered.password
         assert password is not None
+        if not self._backend.readable:
+            if not overwrite and remembered.record.proved_at is not None:
+                raise ChangedAtTarget  # it worked there once, and the target refuses it now
+            return await self._write_unread(account, domain, remembered, password)
         known = (*before, remembered)
-        fresh: str | None = None
+        new: NewPassword | None = None
         for _ in range(TRIES):
             stored = await self._backend.current(account.address)
-            whose = await self._whose(stored, known)
+            whose = await self.look.whose(account, stored, known)
             if whose is Holds.FOREIGN and not overwrite:
                 raise ChangedAtTarget
-            if stored and await self._fits(stored, password):
+            if stored and await self.look.fits(stored, password):
                 return await self._noted(account, domain, remembered, stored)
-            if fresh is None:
-                fresh = await self._hashed(password)
+            if new is None:
+                new = await self._hashed(password)
             await self._still_newest(account, domain, remembered)
-            result = await self._backend.push(account.address, fresh, expected=stored)
+            result = await self._backend.push(account.address, new, expected=stored)
             if result is PushResult.CONFLICT:
                 metrics.PASSWORD_PUSHES.add(backend=self._backend.name, result="conflict")
                 continue
@@ -168,11 +138,25 @@ class Setter:
                 return None
             crash_point("password-pushed")
             metrics.PASSWORD_PUSHES.add(backend=self._backend.name, result=result.value)
-            return await self._noted(account, domain, remembered, fresh)
+            return await self._noted(account, domain, remembered, new.stored)
         raise Unavailable(Cause.TARGET_DOWN, "the stored password kept changing while it was set")
 
-    async def _hashed(self, password: Secret) -> str:
-        return await self._threads.run(lambda: schemes.make_hash(self._scheme, password))
+    async def _write_unread(
+        self, account: Account, domain: Domain, remembered: Remembered, password: Secret
+    ) -> Remembered | None:
+        """Write where nothing can be read or compared; the caller asked the target whose password it has."""
+        new = await self._hashed(password)
+        await self._still_newest(account, domain, remembered)
+        result = await self._backend.push(account.address, new, expected=None)
+        if result is PushResult.MISSING:
+            return None
+        crash_point("password-pushed")
+        metrics.PASSWORD_PUSHES.add(backend=self._backend.name, result=result.value)
+        return await self._noted(account, domain, remembered, new.stored)
+
+    async def _hashed(self, password: Secret) -> NewPassword:
+        stored = await self._threads.run(lambda: schemes.make_hash(self._scheme, password))
+        return NewPassword(stored, password)
 
     async def _still_newest(self, account: Account, domain: Domain, remembered: Remembered) -> None:
         newest = await self._vault.read(account, domain)
@@ -194,24 +178,29 @@ class Setter:
         newest = await self._vault.read(account, domain)
         if not newest.may_be_pushed or newest.password is None:
             return
-        fresh = await self._hashed(newest.password)
-        result = await self._backend.push(account.address, fresh, expected=ours)
+        new = await self._hashed(newest.password)
+        expected = ours if self._backend.readable else None
+        result = await self._backend.push(account.address, new, expected=expected)
         if result is PushResult.DONE:
             try:
-                await self._vault.note_pushed(newest, fresh)
+                await self._vault.note_pushed(newest, new.stored)
             except Conflict:
-                await self._repair(account, domain, fresh)
+                await self._repair(account, domain, new.stored)
 
     async def confirm(self, account: Account, remembered: Remembered) -> None:
         """Note that a user's login at the target proved the remembered password.
 
         The hash there is noted as well when a crash kept us from it. Raises Conflict.
         """
-        stored = await self._backend.current(account.address) if self._backend.pushes else None
-        if (
+        assert remembered.password is not None
+        stored = await self.stands(account)
+        if not self._backend.readable and remembered.record.pushed_hash is None:
+            new = await self._hashed(remembered.password)
+            remembered = await self._vault.note_pushed(remembered, new.stored)
+        elif (
             stored
             and stored != remembered.record.pushed_hash
-            and await self._fits(stored, remembered.password)
+            and await self.look.fits(stored, remembered.password)
         ):
             remembered = await self._vault.note_pushed(remembered, stored)
         await self._vault.note_proved(remembered)

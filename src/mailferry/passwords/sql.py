@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from mailferry.model.access import Secret
 from mailferry.model.causes import Cause, Unavailable
-from mailferry.passwords.backend import PushResult
+from mailferry.passwords.backend import NewPassword, PushResult
 from mailferry.passwords.work_threads import WorkThreads
 
 _NAME = re.compile(r"(?<![:\w\\]):(\w+)")
@@ -33,6 +33,7 @@ class SqlTable:
 
     name = "sql"
     pushes = True
+    readable = True
 
     def __init__(
         self, url: Secret, *, select: str, update: str, create: str = "", threads: WorkThreads
@@ -50,7 +51,7 @@ class SqlTable:
 
         return await self._threads.run(read)
 
-    async def push(self, address: str, new_hash: str, *, expected: str | None) -> PushResult:
+    async def push(self, address: str, new: NewPassword, *, expected: str | None) -> PushResult:
         """Run the update statement (or the create statement for a missing account)."""
 
         def write() -> PushResult:
@@ -58,7 +59,7 @@ class SqlTable:
                 for left in reversed(range(_TRIES)):
                     try:
                         with self._transaction() as conn:
-                            return self._write(conn, address, new_hash, expected)
+                            return self._write(conn, address, new.stored, expected)
                     except DBAPIError as error:
                         if not left or not _run_again(error):
                             raise
@@ -88,7 +89,7 @@ class SqlTable:
                 yield conn
 
     def _read(self, conn: Connection, address: str) -> str | None:
-        rows = conn.execute(text(self._select), _only(self._select, address=address)).fetchmany(2)
+        rows = conn.execute(text(self._select), _only(self._select, **_names(address))).fetchmany(2)
         if len(rows) > 1:
             raise Unavailable(
                 Cause.TARGET_DOWN, "the select statement finds more than one row for an account"
@@ -105,15 +106,15 @@ class SqlTable:
         statement = self._update if present is not None else self._create
         if not statement:
             return PushResult.MISSING
-        values = _only(statement, address=address, hash=new_hash, expected=expected or "")
+        values = _only(statement, **_names(address), hash=new_hash, expected=expected or "")
         changed = conn.execute(text(statement), values).rowcount
         if changed > 1:
             raise Unavailable(
                 Cause.TARGET_DOWN, f"the statement changed {changed} rows for one account; undone"
             )
         if present is None:
-            return PushResult.CREATED
-        return PushResult.CONFLICT if changed == 0 else PushResult.DONE
+            return PushResult.CREATED if changed else PushResult.MISSING
+        return PushResult.DONE if changed else PushResult.CONFLICT
 
     def close(self) -> None:
         """Close connections that are kept."""
@@ -132,6 +133,12 @@ def _engine(url: Secret) -> Engine:
             else "not an SQLAlchemy URL"
         )
         raise BadSqlBackend(f"passwords.sql.url: {reason}") from None
+
+
+def _names(address: str) -> dict[str, str]:
+    """Return what tables name an account by: the address, and its two halves."""
+    local_part, _, domain = address.rpartition("@")
+    return {"address": address, "local_part": local_part, "domain": domain}
 
 
 def _only(statement: str, **values: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from mailferry.model.access import Secret
+from mailferry.model.access import Protocol, Secret
 from mailferry.observe.crash_points import crash_point
 from mailferry.passwords import verifiers
 from mailferry.passwords.sealing import KeyDestroyed, KeyRing, Purpose, SealBroken, purpose_of
@@ -86,11 +86,19 @@ class Vault:
         return await self._threads.run(lambda: verifiers.matches(verifier, password))
 
     async def keep(
-        self, account: Account, domain: Domain, password: Secret, purpose: Purpose, *, epoch: int
+        self,
+        account: Account,
+        domain: Domain,
+        password: Secret,
+        purpose: Purpose,
+        *,
+        over: Protocol,
+        epoch: int,
     ) -> Remembered:
-        """Record a password that the source just accepted, in place of the one before.
+        """Record a password that the source's server for `over` just accepted, in place of the one before.
 
-        Raises Conflict when another login was first, KeyDestroyed when the window's key is gone.
+        Raises Conflict when another login was first, KeyDestroyed when the window's key is gone,
+        SealBroken when it does not open.
         """
         window = domain.window_number
 
@@ -108,6 +116,7 @@ class Vault:
                 verifier=verifier,
                 sealed=sealed,
                 window_number=window,
+                over=over.value,
             )
 
         record = await self._database.run("password verified", write)
@@ -156,6 +165,11 @@ class Vault:
         await self._database.run(
             "password refused", lambda conn: rows.remember_refused(conn, account.id, verifier)
         )
+
+    async def own_seen(self, account: Account, stored_hash: str | None) -> None:
+        """Record that the target took a password that we had not set; only the first note counts."""
+        await self._database.run("own password", lambda conn: rows.own_seen(conn, account.id, stored_hash))
+        crash_point("own-password-noted")
 
     async def target_wins(self, account: Account) -> None:
         """Record that somebody changed the password at the target."""

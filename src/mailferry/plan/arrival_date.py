@@ -7,7 +7,7 @@ is the sender's word and comes second.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 _FIELD = re.compile(rb"(?im)^(received|date):((?:.*(?:\r?\n[ \t].*)*))")
@@ -43,6 +43,15 @@ def _moment(word: bytes) -> bytes | None:
     return (
         f"{when.day:2d}-{_MONTHS[when.month - 1]}-{when.year} "
         f"{when.hour:02d}:{when.minute:02d}:{when.second:02d} {sign}{hours:02d}{rest:02d}"
+    ).encode()
+
+
+def utc_date(moment: int) -> bytes:
+    """Return an INTERNALDATE in UTC for seconds since 1970."""
+    when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=moment)
+    return (
+        f"{when.day:2d}-{_MONTHS[when.month - 1]}-{when.year:04d} "
+        f"{when.hour:02d}:{when.minute:02d}:{when.second:02d} +0000"
     ).encode()
 
 

@@ -6,9 +6,11 @@ A grade, with its reasons by name. *Poor*: the source itself contradicts what it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from mailferry.plan.mailbox_mapping import shown_name
 
 
 class Grade(StrEnum):
@@ -28,12 +30,18 @@ class Doubt(StrEnum):
     """The maildrop holds messages that IMAP's INBOX hides."""
     HEADERS_ONLY = "headers_only"
     """Messages came as a bare header though their size promises more."""
+    MAILBOX_WITHHELD = "mailbox_withheld"
+    """A mailbox was refused again and again, and the source tells that it holds messages."""
+    MAILBOX_REFUSED = "mailbox_refused"
+    """The same of one that holds none, or nobody knows: the account goes on without it."""
 
 
 _GRADES = {
     Doubt.EXISTS_NOT_DELIVERED: Grade.POOR,
     Doubt.HEADERS_ONLY: Grade.POOR,
     Doubt.POP3_SHOWS_MORE: Grade.SUSPECT,
+    Doubt.MAILBOX_WITHHELD: Grade.SUSPECT,
+    Doubt.MAILBOX_REFUSED: Grade.GOOD,
 }
 
 
@@ -50,20 +58,30 @@ class MailboxEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedMailbox:
+    """A mailbox that the source lists and does not open; `messages` None where it does not tell them."""
+
+    name: bytes
+    messages: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What one pass saw of an account; `pop3_messages` is None when POP3 was not asked."""
 
     mailboxes: tuple[MailboxEvidence, ...] = ()
     pop3_messages: int | None = None
     pop3_unpaired: int = 0
+    refused: tuple[RefusedMailbox, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """The grade and its reasons."""
+    """The grade and its reasons; `details` say them with mailboxes and numbers."""
 
     grade: Grade
     doubts: tuple[Doubt, ...] = ()
+    details: tuple[str, ...] = ()
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -81,7 +99,28 @@ def grade(evidence: Evidence) -> Completeness:
     inbox = next((seen for seen in evidence.mailboxes if seen.name.upper() == b"INBOX"), None)
     if inbox is not None and evidence.pop3_messages is not None and evidence.pop3_unpaired:
         doubts.append(Doubt.POP3_SHOWS_MORE)
-    return Completeness(_worst([_GRADES[doubt] for doubt in doubts]), tuple(doubts))
+    if any(one.messages for one in evidence.refused):
+        doubts.append(Doubt.MAILBOX_WITHHELD)
+    if any(not one.messages for one in evidence.refused):
+        doubts.append(Doubt.MAILBOX_REFUSED)
+    return Completeness(
+        _worst([_GRADES[doubt] for doubt in doubts]), tuple(doubts), tuple(_details(evidence))
+    )
+
+
+def _details(evidence: Evidence) -> Iterator[str]:
+    """Name each difference, so that somebody can look for it."""
+    for seen in evidence.mailboxes:
+        name = shown_name(seen.name)
+        if seen.delivered < seen.exists:
+            yield f"{name}: {seen.exists} messages announced, {seen.delivered} listed"
+        if seen.headers_only:
+            yield f"{name}: {seen.headers_only} messages came without their bodies"
+    if evidence.pop3_messages is not None and evidence.pop3_unpaired:
+        yield f"POP3 shows {evidence.pop3_unpaired} messages that IMAP hides"
+    for one in evidence.refused:
+        holds = "" if one.messages is None else f", {one.messages} messages"
+        yield f"{shown_name(one.name)}: not opened by the source{holds}"
 
 
 def _worst(grades: Sequence[Grade]) -> Grade:

@@ -8,7 +8,7 @@ before or renumbered. From the flip on only additions matter.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -54,8 +54,8 @@ def flags_key(flags: Iterable[bytes]) -> bytes:
 class Comparison:
     """Compares a listing with the ledger while it arrives, so that no listing is held whole.
 
-    `ledger` is source UID to `flags_key` of the flags synced last, of the same UIDVALIDITY. `skipped` are source UIDs with a named skip
-    that is not tried again now. A UID listed twice counts once.
+    `ledger` is source UID to `flags_key` of the flags synced last, of the same UIDVALIDITY. `skipped` are
+    source UIDs with a named skip that is not tried again now. A UID listed twice counts once.
     """
 
     def __init__(self, ledger: Mapping[int, bytes], skipped: Collection[int] = ()) -> None:
@@ -89,6 +89,27 @@ class Comparison:
             key = self._keys[facts.flags] = flags_key(facts.flags)
         if synced != key:
             self._reflagged.append(facts)
+
+    def feed_flags(self, uid: int, flags: frozenset[bytes]) -> bool:
+        """Take one line of a listing of flags alone; False for a message of which more must be asked."""
+        if uid in self.listed:
+            return True
+        if uid not in self._ledger:
+            return False
+        self.feed(MessageFacts(uid, flags, b""))
+        return True
+
+    def feed_unchanged(self, vanished: Container[int]) -> None:
+        """A listing of changes is whole: what it did not name is as it was, unless it `vanished`."""
+        self.listed.update(uid for uid in (*self._ledger, *self._skipped) if uid not in vanished)
+
+    def estimate_octets(self, before: int, skipped: int) -> None:
+        """Reckon what a listing without sizes cannot tell: ledgered messages took `before` octets when all
+        of them were there, those with a named skip take `skipped`.
+        """
+        left = sum(uid in self._ledger for uid in self.listed) / max(len(self._ledger), 1)
+        self.skipped_octets = skipped
+        self.octets = round(before * left) + skipped + sum(facts.size or 0 for facts in self._new)
 
     def result(
         self,

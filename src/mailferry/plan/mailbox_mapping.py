@@ -152,6 +152,25 @@ def plan_mailboxes(
     return MailboxPlan(tuple(sorted(pairs, key=_copy_order)), tuple(left_out))
 
 
+def plainer_names(source: Mailbox, wanted: bytes, target: Namespace) -> tuple[bytes, ...]:
+    """Return names to fall back to for a mailbox that the target would not make as `wanted`.
+
+    Cyrus refuses many signs, Courier what lies beyond the first plane of Unicode: first such signs go,
+    then everything but a digest of the source's raw name.
+    """
+    prefix, delimiter = target.prefix, target.delimiter or b""
+    below = wanted.removeprefix(prefix)
+    parts = below.split(delimiter) if delimiter else [below]
+    plain = [encode_mailbox(_plain(shown_name(part))) for part in parts]
+    digest = hashlib.sha256(source.name).hexdigest()[:8].encode()
+    return prefix + delimiter.join(plain), prefix + b"Mailbox-" + digest
+
+
+def _plain(part: str) -> str:
+    clean = "".join(c if (c.isalnum() and c <= "\uffff") or c in " -_" else "_" for c in part)
+    return clean.strip() or "_"
+
+
 def shown_name(raw: bytes) -> str:
     """Return a mailbox name for people, whatever its octets are."""
     text = _decoded(raw)
@@ -285,6 +304,8 @@ def _placed(path: Sequence[str], target: Namespace) -> bytes:
     parts = list(path)
     if target.prefix and len(parts) > 1 and parts[0].upper() == "INBOX":
         parts = parts[1:]  # `INBOX.` stands in the prefix already
+    elif len(parts) > 1 and parts[0].upper() == "INBOX":
+        parts[0] = "INBOX"  # servers list it so, whatever they were asked to create
     cleaned = [_holdable(part, delimiter.decode("latin-1")) for part in parts]
     return target.prefix + (delimiter or b"-").join(encode_mailbox(part) for part in cleaned)
 

@@ -1,7 +1,7 @@
 """Which POP3 message is which IMAP message of the same mailbox.
 
-By the formula of servers that make a UIDL from UIDVALIDITY and UID, where it explains every UIDL of
-the list; else by header digests; where headers are alike on more than one message, by digests of
+By the formula of servers that make a UIDL from UIDVALIDITY and UID, as far as it explains them; else by
+header digests; where headers are alike on more than one message, by digests of
 whole bodies, which `pair_by_headers` asks for by name. True twins are paired in order: whichever of
 them gets which UIDL, the user has each of them once.
 """
@@ -52,21 +52,20 @@ _FORMULAS: tuple[Callable[[int, int], bytes], ...] = (
 )
 
 
-def pair_by_formula(
-    uidls: Collection[bytes], uids: Iterable[int], uidvalidity: int
-) -> dict[bytes, int] | None:
-    """Return UIDL to UID when one formula explains every UIDL of a maildrop, else None.
+def pair_by_formula(uidls: Collection[bytes], uids: Iterable[int], uidvalidity: int) -> dict[bytes, int]:
+    """Return UIDL to UID by the formula that explains most of a maildrop's UIDLs, if it explains half of them.
 
-    Each formula carries the UIDVALIDITY, so that no other numbering is mistaken for it.
+    Each formula carries the UIDVALIDITY, so that no other numbering is mistaken for it. What stays
+    unexplained is not shown by IMAP, or is older than the formula.
     """
-    if not uidls:
-        return None
     listed = list(uids)
+    best: dict[bytes, int] = {}
     for formula in _FORMULAS:
         made = {formula(uidvalidity, uid): uid for uid in listed}
-        if all(uidl in made for uidl in uidls):
-            return {uidl: made[uidl] for uidl in uidls}
-    return None
+        pairs = {uidl: made[uidl] for uidl in uidls if uidl in made}
+        if len(pairs) > len(best):
+            best = pairs
+    return best if 2 * len(best) >= len(uidls) else {}
 
 
 def pair_by_headers(pop: Sequence[PopMessage], imap: Sequence[ImapMessage]) -> Pairing:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mailferry.model.causes import Cause
+from mailferry.model.hours import Hours, parse_hours
 from mailferry.model.profile import ErrorRule, Profile, SendId
 
 ROLES = frozenset({"sent", "drafts", "trash", "junk", "archive"})
@@ -134,6 +135,10 @@ def _number(value: Any) -> int:
     return value
 
 
+def _hours(value: Any) -> Hours:
+    return parse_hours(_text(value))
+
+
 def _mechanisms(value: Any) -> tuple[str, ...]:
     order = _texts(value)
     if not order or not set(order) <= MECHANISMS:
@@ -185,5 +190,11 @@ _READERS = {
     "strip_parents": _texts,
     "keepalive_command": _command,
     "max_connections": _number,
+    "host_connections": _number,
+    "bytes_per_day": _number,
+    "host_bytes_per_day": _number,
+    "commands_per_minute": _number,
+    "host_commands_per_minute": _number,
+    "copy_hours": _hours,
     "error_rules": _rules,
 }

@@ -275,6 +275,24 @@ SENTENCES: Mapping[Cause, Sentences] = {
             "来源可能隐藏了部分邮件：请在原服务商设置“收取全部邮件”，或使用 account approve。",
         ),
     ),
+    Cause.SOURCE_TAKES_ANY_PASSWORD: Sentences(
+        _LATER,
+        Words(
+            "The old host takes any password, so its yes proves nothing: the domain is blocked and nothing is set "
+            "at the target. Let the provider check passwords again, then run domain test with an account.",
+            "原邮箱服务器接受任意密码，无法据此验证用户：该域名已暂停搬家，且不会在新服务器设置密码。"
+            "请原服务商恢复密码校验后，用一个账号运行 domain test。",
+        ),
+    ),
+    Cause.WINDOW_OVER: Sentences(
+        _LATER,
+        Words(
+            "The domain's window and the 30 days behind it are over before the copy was done: open it again with "
+            "domain extend, or serve the account from the target with account switch.",
+            "搬家期限及其后的 30 天已过，但复制尚未完成：请用 domain extend 重新开放，"
+            "或用 account switch 改由新服务器提供服务。",
+        ),
+    ),
     Cause.INTERNAL: Sentences(
         _LATER,
         Words(
@@ -300,12 +318,21 @@ def user_advice(cause: Cause) -> dict[str, str]:
     return {"en": words.en, "zh": words.zh}
 
 
-def client_sentence(cause: Cause, language: str = "both") -> str:
+_CODE_WANTED = Words(
+    "Wrong user name or password. Until your mailbox has moved, log in with the client authorization code of "
+    "the old mailbox, not with its web password.",
+    "用户名或密码错误。邮箱搬家完成前，请使用原邮箱的客户端授权码（而非网页登录密码）登录。",
+)
+
+
+def client_sentence(cause: Cause, language: str = "both", *, codes: bool = False) -> str:
     """Return what a mail program shows: `en` (ASCII), `zh` or `both`, as the domain says.
 
-    An unknown user reads the same as a wrong password.
+    An unknown user reads the same as a wrong password, and both read the same in every phase of an
+    account; with `codes` they say which of its two passwords the user is to type.
     """
-    words = SENTENCES[Cause.BAD_CREDENTIALS if cause in _SAME_AS_BAD_CREDENTIALS else cause].user
+    wrong = cause in _SAME_AS_BAD_CREDENTIALS
+    words = _CODE_WANTED if wrong and codes else SENTENCES[Cause.BAD_CREDENTIALS if wrong else cause].user
     if language == "en":
         return words.en
     if language == "zh":

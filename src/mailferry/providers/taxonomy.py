@@ -18,7 +18,7 @@ from mailferry.model.profile import Profile
 LONGEST_TEXT = 2000
 """Only this many characters of a refusal are looked at."""
 
-LONGEST_WAIT = 900.0
+LONGEST_WAIT = 6 * 3600.0
 """A named back-off time is honoured up to here, in seconds."""
 
 RESPONSE_CODE = "response_code"
@@ -209,7 +209,22 @@ AFTER_CODES: tuple[Rule, ...] = (
 """Wordings tried when no response code decided."""
 
 _BACKOFF = re.compile(r"Suggested Backoff Time:\s*(\d{1,9})\s*milliseconds", re.IGNORECASE)
-_WAIT = re.compile(r"\bwait (\d{1,6}) ?s", re.IGNORECASE)
+_NAMED_TIME = re.compile(
+    r"(?:wait|retry[- ]after|(?:try|retry|come back|connect|log ?in)(?: again)?(?: later)?,? (?:in|after))"
+    r":? (?:at least |about )?(\d{1,6}) ?(milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|h)?\b",
+    re.IGNORECASE,
+)
+_NAMED_TIME_ZH = re.compile(r"(\d{1,6}) ?(秒|分钟|分|小时)(?:之后|以后|后)")
+_UNITS = {
+    "ms": 0.001,
+    "millisecond": 0.001,
+    "m": 60.0,
+    "min": 60.0,
+    "minute": 60.0,
+    "h": 3600.0,
+    "hour": 3600.0,
+}
+_UNITS |= {"分": 60.0, "分钟": 60.0, "小时": 3600.0}
 _LEADING_CODE = re.compile(r"(?:NO |BAD |-ERR )?\[([A-Z][A-Z/-]*)", re.IGNORECASE)
 _TLS_STAGES = frozenset({"tls", "starttls"})
 
@@ -250,9 +265,12 @@ def retry_after(text: str) -> float | None:
     """Return the seconds that a server asked us to wait, at most `LONGEST_WAIT`."""
     if (found := _BACKOFF.search(text)) is not None:
         return min(int(found[1]) / 1000, LONGEST_WAIT)
-    if (found := _WAIT.search(text)) is not None:
-        return min(float(found[1]), LONGEST_WAIT)
-    return None
+    found = _NAMED_TIME.search(text) or _NAMED_TIME_ZH.search(text)
+    if found is None:
+        return None
+    unit = (found[2] or "").lower()
+    seconds = _UNITS.get(unit.removesuffix("s") if len(unit) > 2 else unit, 1.0)
+    return min(float(found[1]) * seconds, LONGEST_WAIT)
 
 
 def is_refusal(cause: Cause) -> bool:

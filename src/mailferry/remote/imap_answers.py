@@ -1,8 +1,8 @@
 """Answers out of octets: lines and literals gathered, message literals streamed (RFC 3501 7).
 
 An answer is gathered whole and parsed, unless the listener of the moment streams it: then its lines
-and literals are handed on as they arrive. Listings of many short answers have a path of their own
-that takes whole lines in bulk.
+and literals are handed on as they arrive. Many short answers of one shape (listings, small messages)
+have a path of their own: the listener takes them in bulk, straight from the octets received.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ class Listener:
     """Whether `bulk` is offered raw octets before they are cut into lines."""
 
     def bulk(self, data: bytes, at: int) -> int:  # noqa: ARG002 - whoever takes bulk overrides it
-        """Take whole lines of `data` from `at` on; return how many octets they were."""
+        """Take whole answers of `data` from `at` on; return how many octets they were.
+
+        Stops early when the session is paused meanwhile.
+        """
         return 0
 
     def untagged(self, response: Untagged) -> None:
@@ -64,6 +67,23 @@ class AnswerReader:
         self._streaming: Listener | None = None
         self._tail = b""
         self._stopped = False
+        self._held = False
+        self._feeding = False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether octets were fed that are held back."""
+        return self._held and bool(self._tail)
+
+    def hold(self) -> None:
+        """Hand nothing on from the next answer on that comes in bulk; the rest of what was fed is kept."""
+        self._held = True
+
+    def go_on(self) -> None:
+        """Hand on what was held back. Raises as `feed` does."""
+        self._held = False
+        if not self._feeding:
+            self.feed(b"")
 
     def stop(self) -> None:
         """Hand nothing on any more, not even what was fed already."""
@@ -73,21 +93,38 @@ class AnswerReader:
         """Take octets. Raises Unavailable for what is no IMAP, and whatever a listener raises."""
         if self._tail:
             data, self._tail = self._tail + data, b""
+        self._feeding = True
+        try:
+            self._feed(data)
+        finally:
+            self._feeding = False
+
+    def _feed(self, data: bytes) -> None:
         at = 0
         while at < len(data) and not self._stopped:
-            listener = self._listener() if self._framer.at_boundary else None
+            listener = self._listener()
             if listener is None or not listener.takes_bulk:
                 self._frame(data[at:] if at else data)
                 return
-            at += listener.bulk(data, at)
-            end = data.find(b"\n", at) + 1
+            if self._framer.at_boundary:
+                if not self._held:
+                    at += listener.bulk(data, at)
+                if self._held:
+                    self._tail = data[at:]
+                    return
+            left = self._framer.literal_left
+            end = at + left if left else data.find(b"\n", at) + 1
             if end == 0:
-                if len(data) - at > MAX_LINE:
-                    raise Unavailable(Cause.PROTOCOL_ERROR, "the server sent a line without end")
-                self._tail = data[at:]
+                self._keep(data[at:])
                 return
-            self._frame(data[at:end])
+            self._frame(data[at:end] if at or end < len(data) else data)
             at = end
+
+    def _keep(self, rest: bytes) -> None:
+        """Keep a line's beginning until its end is there."""
+        if len(rest) > MAX_LINE:
+            raise Unavailable(Cause.PROTOCOL_ERROR, "the server sent a line without end")
+        self._tail = rest
 
     def _frame(self, data: bytes) -> None:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mailferry.model.causes import Cause, Refused, RemoteFailure, Unavailable
 from mailferry.remote.imap_link import Command, ImapLink
@@ -39,6 +40,21 @@ class AppendResult:
     def stored(self) -> bool:
         """Whether the target has the message."""
         return self.refusal is None
+
+
+@lru_cache(maxsize=1024)
+def _flag_words(flags: frozenset[bytes]) -> bytes:
+    return b" " + flag_list(flags) + b" " if flags else b" "
+
+
+def append_words(flags: Collection[bytes], internal_date: bytes | None) -> bytes:
+    """Return what stands before a message's literal. Raises ValueError for what is no flag.
+
+    A date that is none (`remote.sendable`), empty or None lets the target take today's.
+    """
+    words = _flag_words(frozenset(flags))
+    date = sendable_date(internal_date) if internal_date else None
+    return words if date is None else b'%b"%b" ' % (words, date)
 
 
 class AppendStream:
@@ -87,21 +103,21 @@ class AppendStream:
         Raises ValueError inside another message, and for flags or a date that have no place in a
         command (`remote.sendable` sorts them out).
         """
+        if internal_date and sendable_date(internal_date) is None:
+            raise ValueError("an INTERNALDATE that is no date-time")
+        self.begin(append_words(flags, internal_date), size)
+
+    def begin(self, words: bytes, size: int) -> None:
+        """Begin a message with the words of `append_words`."""
         if self._left is not None or size < 0:
             raise ValueError("the message before was not ended, or a size below nothing")
-        words = b" " + flag_list(flags) + b" " if flags else b" "
-        if internal_date:
-            date = sendable_date(internal_date)
-            if date is None:
-                raise ValueError("an INTERNALDATE that is no date-time")
-            words += b'"' + date + b'" '
         self._left = size
         if self._link.failure is None:
             self._begin(words, size)
         else:
             self._unsent = True
 
-    def chunk(self, data: bytes) -> None:
+    def chunk(self, data: bytes | memoryview) -> None:
         """Send the next octets. Raises ValueError beyond the announced size."""
         if self._left is None or len(data) > self._left:
             raise ValueError("more octets than were announced")
@@ -116,6 +132,23 @@ class AppendStream:
         self._left = None
         if self._link.failure is None and not self._batches:
             self._link.finish(self._commands[-1])
+
+    def whole(self, words: bytes, octets: memoryview) -> None:
+        """Take a message in one step; it goes out with others at the next `flush`, which must follow."""
+        link = self._link
+        link.gather()
+        if self._batches and self._commands and self._left is None:
+            command = self._commands[-1]
+            if command.answer is None and link.put(command, words, octets):
+                self._commands.append(command)
+                return
+        self.begin(words, len(octets))
+        self.chunk(octets)
+        self.end_message()
+
+    def flush(self) -> None:
+        """Send what `whole` held back."""
+        self._link.flush()
 
     async def finish(self) -> list[AppendResult]:
         """Close the batch and return a result for each message begun; sends nothing when none was.

@@ -16,10 +16,11 @@ from mailferry.model.access import Protocol
 from mailferry.model.causes import Unavailable
 from mailferry.model.mail import Mailbox, MailboxStatus, MessageFacts
 from mailferry.model.profile import Profile
-from mailferry.remote import imap_mailboxes
+from mailferry.remote import imap_changes, imap_mailboxes
 from mailferry.remote.imap_answers import Listener
 from mailferry.remote.imap_append import AppendStream
-from mailferry.remote.imap_fetch import BODY, HEADER, fetch_messages
+from mailferry.remote.imap_changes import Vanished
+from mailferry.remote.imap_fetch import BODY, HEADER, fetch_messages, fetch_once
 from mailferry.remote.imap_link import ImapLink, upper
 from mailferry.remote.imap_listing import FACTS, FLAGS, FactReader, FlagReader
 from mailferry.remote.message_sink import FetchOutcome, MessageSink
@@ -69,6 +70,7 @@ class ImapClient:
             offered=upper(session.capabilities),
             residual=session.residual,
         )
+        self._tells_vanished: bool | None = None
         self.unread_lists: tuple[bytes, ...] = ()
         """Lines of the last `list_mailboxes` that name a mailbox in a way that cannot be understood."""
 
@@ -183,6 +185,15 @@ class ImapClient:
             words += b" (CHANGEDSINCE %d)" % changed_since
         await self._each(uids, words, "fetch", FlagReader(on_flags))
 
+    async def fetch_changes(self, since: int, on_fact: Callable[[MessageFacts], None]) -> Vanished:
+        """List what changed after the mod-sequence `since` (CONDSTORE); return what vanished (QRESYNC).
+
+        A server without QRESYNC names nothing that vanished.
+        """
+        if self._tells_vanished is None:
+            self._tells_vanished = await imap_changes.tells_vanished(self._link)
+        return await imap_changes.fetch_changes(self._link, since, on_fact, vanished=self._tells_vanished)
+
     async def fetch_headers(self, uids: Collection[int], sink: MessageSink) -> FetchOutcome:
         """Stream the headers of messages, up to and with the empty line; nothing becomes `\\Seen`."""
         return await fetch_messages(self._link, HEADER, uids, sink)
@@ -193,6 +204,17 @@ class ImapClient:
         A message that breaks off raises Unavailable, behind `sink.broken()`.
         """
         return await fetch_messages(self._link, BODY, uids, sink)
+
+    async def fetch_bodies_once(self, uids: Collection[int], sink: MessageSink) -> FetchOutcome:
+        """Do so without asking twice: the command is on its way when this returns its first time, and what
+        does not come is `missing`. Several of these may be on their way.
+        """
+        return await fetch_once(self._link, BODY, uids, sink)
+
+    @property
+    def names_uids_late(self) -> bool:
+        """Whether the server was seen to name a UID only behind the body: several at once then fail."""
+        return self._link.uid_comes_late
 
     def pause(self) -> None:
         """Stop reading from this server; what was read already is still handed on."""
@@ -245,6 +267,10 @@ class ImapClient:
         """
         together = self.batches if batches is None else batches and self.batches
         return AppendStream(self._link, mailbox, batches=together, on_pressure=on_pressure)
+
+    def tell_pressure(self, on_pressure: Callable[[bool], None] | None) -> None:
+        """Have this called whenever the server takes no more octets, or takes them again."""
+        self._link.on_congestion = on_pressure
 
     # ---- the session
 

@@ -8,12 +8,12 @@ shorter than it was never passes for a whole message.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from mailferry.model.causes import Cause, RemoteFailure, Unavailable
 from mailferry.remote.imap_answers import Listener
 from mailferry.remote.imap_link import Command, ImapLink
-from mailferry.remote.message_sink import FetchOutcome, MessageSink
+from mailferry.remote.message_sink import FetchOutcome, MessageSink, WholeSink
 from mailferry.wire.imap_commands import uid_sets
 from mailferry.wire.imap_fetch import fetch_items, fetch_start
 from mailferry.wire.imap_framing import LineText, LiteralChunk
@@ -29,6 +29,10 @@ MAX_PARTS = 200
 
 _FETCH = re.compile(rb"\* +\d+ +FETCH ", re.IGNORECASE)
 _USUAL = re.compile(rb"\* \d+ FETCH \(UID (\d{1,10}) (BODY\[(?:HEADER)?\]) \{(\d+)\}")
+_WHOLE = {
+    BODY: re.compile(rb"\* \d{1,10} FETCH \(UID (\d{1,10}) BODY\[\] \{(\d{1,19})\}\r\n"),
+    HEADER: re.compile(rb"\* \d{1,10} FETCH \(UID (\d{1,10}) BODY\[HEADER\] \{(\d{1,19})\}\r\n"),
+}
 _USUAL_ITEMS = frozenset({b"UID", b"FLAGS", b"MODSEQ", b"INTERNALDATE", b"RFC822.SIZE"})
 """What a server may tell beside a body: more is rather the rest of a body that was longer than announced."""
 
@@ -40,16 +44,46 @@ class BodyReader(Listener):
     body, while several were asked for: such bodies are let go, to be asked for one at a time.
     """
 
-    def __init__(self, wanted: Collection[int], section: bytes, sink: MessageSink) -> None:
+    def __init__(
+        self,
+        wanted: Collection[int],
+        section: bytes,
+        sink: MessageSink,
+        *,
+        paused: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.wanted = set(wanted)
         self.unplaced = False
         self._section = section
         self._sink = sink
+        self._whole_sink = sink if isinstance(sink, WholeSink) else None
+        self.takes_bulk = self._whole_sink is not None
+        self._over = False
+        self._paused = paused
         self._parts: list[Part] = []
         self._begun: int | None = None
         self._to_sink = False
         self._usual = False
         """The answer began in the usual form: behind the body only its bracket is to come."""
+
+    def bulk(self, data: bytes, at: int) -> int:
+        """Hand on messages of the usual form that came whole."""
+        sink, wanted, match = self._whole_sink, self.wanted, _WHOLE[self._section].match
+        assert sink is not None
+        start, octets = at, memoryview(data)
+        try:
+            while not self._over and not self._paused() and (found := match(data, at)) is not None:
+                uid, begins = int(found[1]), found.end()
+                ends = begins + int(found[2])
+                if data[ends : ends + 3] != b")\r\n" or uid not in wanted:
+                    break  # it goes the way of all that is not usual, or not whole yet
+                wanted.discard(uid)
+                sink.whole(uid, octets[begins:ends])
+                at = ends + 3
+        finally:
+            if at > start:
+                sink.so_far()
+        return at - start
 
     def streams(self, line: bytes) -> bool:
         """Every FETCH answer, also those that bring no body."""
@@ -83,7 +117,7 @@ class BodyReader(Listener):
 
     def broken(self) -> None:
         """Tell the sink about a message that will not be completed."""
-        self._to_sink = False
+        self._over, self._to_sink = True, False
         if self._begun is not None:
             self._begun = None
             self._sink.broken()
@@ -143,6 +177,19 @@ def _uid(items: dict[bytes, Value]) -> int | None:
     return as_int(items[b"UID"]) if b"UID" in items else None
 
 
+async def fetch_once(
+    link: ImapLink, section: bytes, uids: Collection[int], sink: MessageSink
+) -> FetchOutcome:
+    """Stream one section of each message to `sink`, by commands that go out at once.
+
+    What does not come, for whatever reason, is `missing`. Raises as `fetch_messages` does.
+    """
+    reader = BodyReader(uids, section, sink, paused=link.is_paused)
+    await _ask(link, section, reader)
+    link.uid_comes_late = link.uid_comes_late or reader.unplaced
+    return FetchOutcome(missing=tuple(sorted(reader.wanted)))
+
+
 async def fetch_messages(
     link: ImapLink, section: bytes, uids: Collection[int], sink: MessageSink
 ) -> FetchOutcome:
@@ -153,10 +200,10 @@ async def fetch_messages(
     """
     if link.uid_comes_late:
         return await _one_by_one(link, section, uids, sink)
-    reader = BodyReader(uids, section, sink)
+    reader = BodyReader(uids, section, sink, paused=link.is_paused)
     refusal = await _ask(link, section, reader)
     if reader.wanted and refusal is None and not reader.unplaced:
-        reader = BodyReader(reader.wanted, section, sink)
+        reader = BodyReader(reader.wanted, section, sink, paused=link.is_paused)
         refusal = await _ask(link, section, reader)
     link.uid_comes_late = reader.unplaced
     if not reader.wanted:

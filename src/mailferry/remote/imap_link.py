@@ -20,6 +20,7 @@ from mailferry.model.profile import Profile
 from mailferry.net.carrier import Carrier, ClosedReason
 from mailferry.remote.failures import command_failure, lost_session
 from mailferry.remote.imap_answers import AnswerReader, Listener
+from mailferry.remote.throttle import Throttle
 from mailferry.wire.imap_commands import Literal
 from mailferry.wire.imap_responses import Continuation, Response, Tagged, capabilities
 
@@ -38,6 +39,7 @@ class Command:
 
     __slots__ = (
         "answer",
+        "begun",
         "closed",
         "error",
         "gated",
@@ -55,6 +57,8 @@ class Command:
         self.listener = listener
         self.pieces: deque[bytes | None] = deque()
         """What is not sent yet; None is the place to wait for `+`."""
+        self.begun = False
+        """Its first octets are sent."""
         self.gated = False
         """Waiting for `+`."""
         self.closed = False
@@ -106,13 +110,19 @@ class ImapLink:
         self._open: deque[Command] = deque()
         self._sending: deque[Command] = deque()
         self._number = 0
+        self._digits = b""
+        self._gathered: list[bytes | memoryview] | None = None
         self._full = False
         self._congested = False
         self._paused = False
+        self._ended: ClosedReason | None = None
         self._farewell: bytes | None = None
         self._failure: BaseException | None = None
         self._timer: IDelayedCall | None = None
         self._active_at = reactor.seconds()
+        self._throttle = Throttle(reactor, self._pump)
+        carrier.expect_bulk()
+        carrier.drop_if_killed()  # an APPEND that ends behind our back would be found by nobody
         if residual:
             self.received(residual)
         carrier.attach(self)
@@ -127,7 +137,7 @@ class ImapLink:
         if self._failure is not None:
             raise self._failure
         self._number += 1
-        tag = b"m%d%s" % (self._number, token_hex(3).encode())
+        tag = b"m%d%s" % (self._number, self._unguessed())
         command = Command(tag, stage, listener)
         command.pieces.append(tag + b" " + words)
         self._open.append(command)
@@ -136,14 +146,14 @@ class ImapLink:
         self._watch()
         return command
 
-    def add(self, command: Command, data: bytes) -> None:
+    def add(self, command: Command, data: bytes | memoryview) -> None:
         """Send more octets of `command`; dropped when it was refused or the session is over."""
         if command.skipped or self._failure is not None:
             return
         if self._sending[0] is command and not command.pieces and not command.gated:
-            self._carrier.write(data)
+            self._write(data)
         else:
-            command.pieces.append(data)
+            command.pieces.append(bytes(data))
 
     def literal(self, command: Command, before: bytes, size: int) -> None:
         """Send `before` and announce a literal of `size` octets, which the caller adds next."""
@@ -174,6 +184,32 @@ class ImapLink:
                 self.add(command, piece.data)
         self.finish(command)
         return command
+
+    def put(self, command: Command, before: bytes, octets: memoryview) -> bool:
+        """Add `before` and a literal in one step; False when that cannot be, because something waits."""
+        size = len(octets)
+        if (
+            self._gathered is None
+            or self._failure is not None
+            or self._sending[0] is not command
+            or command.pieces
+            or command.gated
+            or not self._goes_at_once(size)
+        ):
+            return False
+        self._gathered += (b"%b{%d+}\r\n" % (before, size), octets)
+        return True
+
+    def gather(self) -> None:
+        """Hold back what is sent from now on, so that it goes out in one piece; `flush` must follow."""
+        if self._gathered is None:
+            self._gathered = []
+
+    def flush(self) -> None:
+        """Send what was held back, and hold nothing back any more."""
+        gathered, self._gathered = self._gathered, None
+        if gathered and self._failure is None:
+            self._carrier.write(b"".join(gathered))
 
     async def answer(self, command: Command) -> Tagged:
         """Wait for the tagged answer. Raises what ended the session."""
@@ -227,13 +263,22 @@ class ImapLink:
     def pause(self) -> None:
         """Stop reading; the server is slowed down. No time limit runs meanwhile."""
         self._paused = True
+        self._answers.hold()
         self._carrier.pause()
+
+    def is_paused(self) -> bool:
+        """Whether nothing is read."""
+        return self._paused
 
     def resume(self) -> None:
         """Go on reading."""
         self._paused = False
         self._touch()
-        self._carrier.resume()
+        self._hand_on(self._answers.go_on)
+        if not self._paused and self._failure is None:
+            self._carrier.resume()
+        if not self._paused and self._ended is not None:
+            self.closed(self._ended)
 
     def close(self) -> None:
         """End the session at once and without a word; commands that are open raise Unavailable."""
@@ -243,13 +288,8 @@ class ImapLink:
 
     def received(self, data: bytes) -> None:
         """Take octets from the server."""
-        if self._failure is not None:
-            return
         self._touch()
-        try:
-            self._answers.feed(data)
-        except Exception as error:  # loop edge: a listener's exception ends this session only
-            self._fail(error)
+        self._hand_on(lambda: self._answers.feed(data))
 
     def pressure(self, full: bool) -> None:
         """Learn whether the network takes more."""
@@ -258,30 +298,57 @@ class ImapLink:
         self._note_congestion()
 
     def closed(self, reason: ClosedReason) -> None:
-        """Learn that nothing follows."""
+        """Learn that nothing follows, but what was held back while reading was paused."""
+        if self._answers.waiting and self._failure is None:
+            self._ended = reason
+            return
         doing = f" during {self._open[0].stage}" if self._open else ""
         self._fail(lost_session(self.profile, farewell=self._farewell, text=f"{reason}{doing}"))
 
     # ---- inside
 
+    def _hand_on(self, step: Callable[[], None]) -> None:
+        if self._failure is not None:
+            return
+        try:
+            step()
+        except Exception as error:  # loop edge: a listener's exception ends this session only
+            self._fail(error)
+
+    def _unguessed(self) -> bytes:
+        """Return six digits for a tag; drawn for many tags at a time."""
+        if not self._digits:
+            self._digits = token_hex(96).encode()
+        digits, self._digits = self._digits[:6], self._digits[6:]
+        return digits
+
+    def _write(self, data: bytes | memoryview) -> None:
+        if self._gathered is not None:
+            self._gathered.append(data)
+        else:
+            self._carrier.write(bytes(data))
+
     def _pump(self) -> None:
         """Send what may be sent: up to the end, a literal's gate, or a command that is not finished."""
-        while self._sending:
+        while self._sending and not (self._throttle.held and not self._sending[0].begun):
             command = self._sending[0]
+            command.begun = True
             while command.pieces and not command.gated:
                 piece = command.pieces.popleft()
                 if piece is None:
                     command.gated = True
                     self._touch()
                 else:
-                    self._carrier.write(piece)
+                    self._write(piece)
             if command.gated or not command.closed:
                 break
             self._sending.popleft()
         self._note_congestion()
 
     def _note_congestion(self) -> None:
-        congested = self._full or bool(self._sending and self._sending[0].gated)
+        first = self._sending[0] if self._sending else None
+        waits = first is not None and (first.gated or (self._throttle.held and not first.begun))
+        congested = self._full or waits
         if congested is not self._congested:
             self._congested = congested
             if self.on_congestion is not None:
@@ -315,6 +382,9 @@ class ImapLink:
             raise Unavailable(Cause.PROTOCOL_ERROR, "an answer to a command that was not sent whole")
         self._open.remove(command)
         command.answer = response
+        if response.status == b"OK":
+            asks = response.code is not None and response.code.name == "THROTTLED"
+            self._throttle.answered(throttled=asks)
         if command.gated:
             command.gated = False
             command.skipped = True
@@ -353,6 +423,7 @@ class ImapLink:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._throttle.cancel()
         self._carrier.abort()
         ended = tuple(self._open)
         self._open.clear()

@@ -6,6 +6,7 @@ interleave. Nothing here holds a message.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -35,6 +36,17 @@ class MessageSink(Protocol):
     def broken(self) -> None:
         """The message that has begun will not be completed; what came of it must be thrown away."""
         ...
+
+
+class WholeSink(ABC):
+    """What a sink is besides when it also takes small messages in one step, many from one read."""
+
+    @abstractmethod
+    def whole(self, key: int, octets: memoryview) -> None:
+        """A whole message, in place of `begin`, `chunk` and `end`; `octets` are lent until `so_far`."""
+
+    def so_far(self) -> None:  # noqa: B027 - a sink that keeps nothing back has nothing to do
+        """These were the messages of one read."""
 
 
 @dataclass(frozen=True, slots=True)

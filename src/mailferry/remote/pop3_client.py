@@ -7,8 +7,10 @@ the client is `closed` and stays so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as TimedOut
 from twisted.internet.interfaces import IReactorTime
 
 from mailferry.model.access import Protocol
@@ -16,11 +18,16 @@ from mailferry.model.causes import Cause, RemoteFailure, Unavailable
 from mailferry.model.profile import Profile
 from mailferry.remote.message_sink import FetchOutcome, MessageSink
 from mailferry.remote.open import OpenSession
-from mailferry.remote.pop3_link import BodyTaker, Pop3Link
+from mailferry.remote.pop3_link import BodyTaker, Exchange, Pop3Link
 from mailferry.wire.pop3_replies import BadReply, parse_list_line, parse_stat, parse_uidl_line
 
 COMMAND_SECONDS = 120.0
+FAREWELL_SECONDS = 2.0
+"""How long the answer to QUIT is waited for."""
 MAX_LISTED_LINE = 1024
+LONGEST_LOGIN_DELAY = 86400.0
+
+_NO_SIZES: Mapping[int, int] = {}
 
 
 class _Listing(BodyTaker):
@@ -39,18 +46,23 @@ class _Listing(BodyTaker):
 
 
 class _Message(BodyTaker):
-    """Hands one message to a sink; the caller ends it, when the reply is complete."""
+    """Hands one message to a sink; `doubtful` when it must be asked for again."""
 
     def __init__(self, number: int, sink: MessageSink) -> None:
         self._number = number
         self._sink = sink
+        self.doubtful = False
         self.chunk = sink.chunk  # type: ignore[method-assign]  # no call in between, for each piece of every body
 
     def begin(self) -> None:
         self._sink.begin(self._number, None)
 
-    def end(self) -> None:
-        self._sink.end()
+    def end(self, *, doubtful: bool) -> None:
+        if doubtful:
+            self.doubtful = True
+            self._sink.broken()
+        else:
+            self._sink.end()
 
     def broken(self) -> None:
         self._sink.broken()
@@ -74,6 +86,9 @@ class Pop3Client:
             raise ValueError("a POP3 client needs a POP3 session")
         self.capabilities: frozenset[bytes] = frozenset(name.upper() for name in session.capabilities)
         """First words of CAPA's lines, in upper case; empty before `capa` where the login did not ask."""
+        self.login_delay = 0.0
+        """Seconds between two logins of one user, as CAPA says (RFC 2449 6.4)."""
+        self._reactor = reactor
         self._link = Pop3Link(session.carrier, profile, reactor, timeout=timeout, residual=session.residual)
         self._link.pipelining = b"PIPELINING" in self.capabilities
 
@@ -84,15 +99,20 @@ class Pop3Client:
 
     async def capa(self) -> frozenset[bytes]:
         """Ask what the server offers; empty when it does not know CAPA. Pipelining follows from it."""
-        names: set[bytes] = set()
+        offered: dict[bytes, list[bytes]] = {}
 
         def note(line: bytes) -> None:
-            names.update(word.upper() for word in line.split()[:1])
+            words = line.upper().split()
+            if words:
+                offered[words[0]] = words[1:]
 
         exchange = self._link.send(b"CAPA", taker=_Listing(note))
         if (await self._link.reply(exchange)).ok:
-            self.capabilities = frozenset(names)
-            self._link.pipelining = b"PIPELINING" in names
+            self.capabilities = frozenset(offered)
+            self._link.pipelining = b"PIPELINING" in offered
+            seconds = offered.get(b"LOGIN-DELAY", [])[:1]
+            if seconds and seconds[0].isdigit():
+                self.login_delay = min(float(seconds[0]), LONGEST_LOGIN_DELAY)
         return self.capabilities
 
     async def stat(self) -> tuple[int, int]:
@@ -125,34 +145,63 @@ class Pop3Client:
         await self._link.run(b"UIDL", taker=_Listing(note))
         return ids
 
-    async def top(self, number: int, lines: int, sink: MessageSink) -> None:
-        """Stream a message's header and its first `lines` lines; on most servers it stays unread."""
-        await self._one(b"TOP %d %d" % (number, lines), _Message(number, sink))
-
-    async def retr(self, number: int, sink: MessageSink) -> None:
-        """Stream a message; on Dovecot this sets `\\Seen`."""
-        await self._one(b"RETR %d" % number, _Message(number, sink))
-
     async def fetch(
-        self, numbers: Collection[int], sink: MessageSink, *, top_lines: int | None = None
+        self,
+        numbers: Collection[int],
+        sink: MessageSink,
+        *,
+        top_lines: int | None = None,
+        sizes: Mapping[int, int] = _NO_SIZES,
     ) -> FetchOutcome:
-        """Stream many messages in ascending order, pipelined where offered; `top_lines` uses TOP.
+        """Stream many messages in the order of `numbers`, pipelined where offered.
 
-        A message that is refused does not stop the rest.
+        `top_lines` asks by TOP, which leaves messages unread on most servers; RETR sets `\\Seen` on
+        Dovecot. `sizes` are what LIST says. A message that is refused does not stop the rest; one that
+        turns out to have been read wrong is asked for again behind the others.
         """
-        refused: dict[int, RemoteFailure] = {}
-        asked = []
-        for number in sorted(set(numbers)):
+        first = await self.fetch_once(numbers, sink, top_lines=top_lines, sizes=sizes)
+        if not first.missing:
+            return first
+        second = await self.fetch_once(first.missing, sink, top_lines=top_lines, sizes=sizes)
+        return FetchOutcome(second.missing, {**first.refused, **second.refused})
+
+    async def fetch_once(
+        self,
+        numbers: Collection[int],
+        sink: MessageSink,
+        *,
+        top_lines: int | None = None,
+        sizes: Mapping[int, int] = _NO_SIZES,
+    ) -> FetchOutcome:
+        """The same without asking again: what was read wrong is `missing`.
+
+        The commands are on their way when this returns its first time; several calls may be.
+        """
+        asked: list[tuple[int, _Message, Exchange]] = []
+        for number in dict.fromkeys(numbers):
+            taker = _Message(number, sink)
             line = b"RETR %d" % number if top_lines is None else b"TOP %d %d" % (number, top_lines)
-            asked.append((number, self._link.send(line, taker=_Message(number, sink))))
-        for number, exchange in asked:
+            size = sizes.get(number) if top_lines is None else None
+            asked.append((number, taker, self._link.send(line, taker=taker, message=True, size=size)))
+        if not asked:
+            return FetchOutcome()
+        noop = self._link.send(b"NOOP")  # its reply confirms the last message's end
+        refused: dict[int, RemoteFailure] = {}
+        for number, _, exchange in asked:
             reply = await self._link.reply(exchange)
             if not reply.ok:
                 refused[number] = self._link.refusal(reply, exchange.name)
-        return FetchOutcome(refused=refused)
+        await self._link.reply(noop)
+        return FetchOutcome(tuple(number for number, taker, _ in asked if taker.doubtful), refused)
 
-    async def _one(self, line: bytes, taker: _Message) -> None:
-        await self._link.run(line, taker=taker)
+    @property
+    def after_read(self) -> Callable[[], None] | None:
+        """Called each time when all is handed on that one read from the network brought."""
+        return self._link.after_read
+
+    @after_read.setter
+    def after_read(self, call: Callable[[], None] | None) -> None:
+        self._link.after_read = call
 
     def pause(self) -> None:
         """Stop reading; what was read already is still handed on."""
@@ -163,12 +212,16 @@ class Pop3Client:
         self._link.resume()
 
     async def quit(self) -> None:
-        """Say QUIT and close; a server that closes without a word is as good. Nothing was deleted."""
-        if not self._link.over:
-            exchange = self._link.send(b"QUIT")
+        """Say QUIT and close, at once while a command is not answered yet. Nothing was deleted.
+
+        A server that closes without a word is as good.
+        """
+        if not self._link.over and not self._link.busy:
+            farewell = Deferred.fromCoroutine(self._link.reply(self._link.send(b"QUIT")))
+            farewell.addTimeout(FAREWELL_SECONDS, self._reactor)
             try:
-                await self._link.reply(exchange)
-            except Unavailable:
+                await farewell
+            except (Unavailable, TimedOut):
                 pass
         self._link.close()
 

@@ -1,12 +1,15 @@
 """The POP3 command queue over a carrier: commands out, replies back in the same order (RFC 1939 3).
 
 With PIPELINING (RFC 2449 6.8) commands go out without waiting, up to a window; otherwise each waits
-for the reply before it. Bodies are handed on un-stuffed as they arrive, never collected here.
+for the reply before it. Bodies are handed on un-stuffed as they arrive, never collected here. The end
+of a message counts only when a reply follows it: servers that do not stuff, or that leave the last
+line's end out, would else cut messages short or glue two of them together.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -16,7 +19,7 @@ from mailferry.model.profile import Profile
 from mailferry.net.carrier import Carrier, ClosedReason
 from mailferry.remote.failures import command_failure, lost_session
 from mailferry.wire.line_buffer import LineBuffer, LineTooLong
-from mailferry.wire.pop3_replies import BadReply, DotReader, Pop3Reply, parse_status
+from mailferry.wire.pop3_replies import BadReply, DotReader, Pop3Reply, parse_status, reply_follows
 
 MAX_STATUS_LINE = 8 * 1024
 """RFC 1939 says 512 octets; sentences in GBK with an address in them are longer."""
@@ -33,28 +36,39 @@ class BodyTaker:
     def chunk(self, data: bytes) -> None:
         """The next octets, un-stuffed."""
 
-    def end(self) -> None:
-        """The body is complete."""
+    def end(self, *, doubtful: bool) -> None:
+        """The body is complete; `doubtful` when dots were taken out that may have been its own."""
 
     def broken(self) -> None:
         """The body that began will not end."""
 
 
 class Exchange:
-    """One command and its reply. `reply` is set by the server, `error` when the session broke."""
+    """One command and its reply. `reply` is set by the server, `error` when the session broke.
 
-    __slots__ = ("error", "line", "name", "reply", "taker", "waiter")
+    `message` tells that the body is a message, of `size` octets if the server's list is right: its
+    end is confirmed by the reply of the next command, which the caller must have sent.
+    """
 
-    def __init__(self, line: bytes, name: str, taker: BodyTaker | None) -> None:
+    __slots__ = ("error", "line", "message", "name", "over", "reply", "size", "taker", "waiter")
+
+    def __init__(
+        self, line: bytes, name: str, taker: BodyTaker | None, *, message: bool, size: int | None
+    ) -> None:
         self.line = line
         self.name = name
         self.taker = taker
+        self.message = message
+        self.size = size
         self.reply: Pop3Reply | None = None
         self.error: BaseException | None = None
+        self.over = False
+        """The reply is complete, its body with it, or will never be."""
         self.waiter: Deferred[None] | None = None
 
     def settle(self) -> None:
         """Wake up who waits for the reply."""
+        self.over = True
         if self.waiter is not None and not self.waiter.called:
             self.waiter.callback(None)
 
@@ -77,11 +91,16 @@ class Pop3Link:
         self.profile = profile
         self.pipelining = False
         """Set by whoever has read CAPA."""
+        self.bare = False
+        """The server turned out not to stuff."""
+        self.after_read: Callable[[], None] | None = None
         self._carrier = carrier
         self._reactor = reactor
         self._timeout = timeout
         self._lines = LineBuffer(MAX_STATUS_LINE)
         self._dots: DotReader | None = None
+        self._unconfirmed: tuple[Exchange, DotReader] | None = None
+        self._ahead = b""  # octets behind an unconfirmed end, too few to tell whether they are a reply
         self._queued: deque[Exchange] = deque()
         self._sent: deque[Exchange] = deque()
         self._paused = False
@@ -94,18 +113,29 @@ class Pop3Link:
 
     # ---- commands out
 
-    def send(self, line: bytes, *, taker: BodyTaker | None = None) -> Exchange:
-        """Queue a command; with a `taker` its `+OK` is followed by a body. Raises what ended the session."""
+    def send(
+        self,
+        line: bytes,
+        *,
+        taker: BodyTaker | None = None,
+        message: bool = False,
+        size: int | None = None,
+    ) -> Exchange:
+        """Queue a command; with a `taker` its `+OK` is followed by a body. Raises what ended the session.
+
+        Behind the last `message` another command must follow.
+        """
         if self._failure is not None:
             raise self._failure
-        exchange = Exchange(line, line.split(b" ", 1)[0].decode("ascii"), taker)
+        name = line.split(b" ", 1)[0].decode("ascii")
+        exchange = Exchange(line, name, taker, message=message, size=size)
         self._queued.append(exchange)
         self._pump()
         return exchange
 
     async def reply(self, exchange: Exchange) -> Pop3Reply:
         """Wait for the reply, and behind `+OK` for the body's end. Raises what ended the session."""
-        if exchange.reply is None and exchange.error is None:
+        if not exchange.over:
             exchange.waiter = Deferred()
             await exchange.waiter
         if exchange.error is not None:
@@ -132,6 +162,11 @@ class Pop3Link:
         """Whether the session has ended, by whichever side."""
         return self._failure is not None
 
+    @property
+    def busy(self) -> bool:
+        """Whether a reply is owed."""
+        return bool(self._sent or self._queued)
+
     def pause(self) -> None:
         """Stop reading; the server is slowed down. No time limit runs meanwhile."""
         self._paused = True
@@ -156,6 +191,8 @@ class Pop3Link:
         self._touch()
         try:
             self._take(data)
+            if self.after_read is not None:
+                self.after_read()
         except (BadReply, LineTooLong) as fault:
             self._fail(Unavailable(Cause.PROTOCOL_ERROR, f"the server's reply is no POP3: {fault}"))
         except Exception as error:  # loop edge: a taker's exception ends this session only
@@ -193,6 +230,16 @@ class Pop3Link:
             if self._dots is not None:
                 data = self._body(self._dots, data)
                 continue
+            if self._unconfirmed is not None:
+                data = self._ahead + data
+                follows = reply_follows(data)
+                self._ahead = data if follows is None else b""
+                if follows is None:
+                    return
+                if not follows:
+                    data = self._resume(data)
+                    continue
+                self._confirm()
             self._lines.feed(data)
             line = self._lines.next_line()
             if line is None:
@@ -207,23 +254,48 @@ class Pop3Link:
         exchange = self._sent[0]
         exchange.reply = reply
         if reply.ok and exchange.taker is not None:
-            self._dots = DotReader()
+            self._dots = DotReader(bare=self.bare, expected=exchange.size)
             exchange.taker.begin()
         else:
             self._settle()
 
     def _body(self, dots: DotReader, data: bytes) -> bytes:
-        taker = self._sent[0].taker
-        assert taker is not None
+        exchange = self._sent[0]
+        assert exchange.taker is not None
         chunk = dots.feed(data)
         if chunk:
-            taker.chunk(chunk)
+            exchange.taker.chunk(chunk)
         if not dots.done:
             return b""
         self._dots = None
-        taker.end()
-        self._settle()
-        return dots.rest
+        rest, dots.rest = dots.rest, b""
+        if exchange.message:
+            self._unconfirmed = exchange, dots
+            self._sent.popleft()
+            self._pump()
+        else:
+            exchange.taker.end(doubtful=False)
+            self._settle()
+        return rest
+
+    def _confirm(self) -> None:
+        """A reply follows the message's end: it was one."""
+        assert self._unconfirmed is not None
+        (exchange, dots), self._unconfirmed = self._unconfirmed, None
+        self.bare = self.bare or dots.bare
+        assert exchange.taker is not None
+        exchange.taker.end(doubtful=dots.doubtful)
+        exchange.settle()
+
+    def _resume(self, data: bytes) -> bytes:
+        """No reply follows the message's end: it was none, and all of this is the message's."""
+        assert self._unconfirmed is not None
+        (exchange, dots), self._unconfirmed = self._unconfirmed, None
+        assert exchange.taker is not None
+        self._sent.appendleft(exchange)
+        self._dots = dots
+        exchange.taker.chunk(dots.resume())
+        return data
 
     def _settle(self) -> None:
         exchange = self._sent.popleft()
@@ -258,11 +330,15 @@ class Pop3Link:
         self._carrier.abort()
         ended = (*self._sent, *self._queued)
         self._queued.clear()
+        begun = self._sent[0] if self._dots is not None else None
+        if self._unconfirmed is not None:
+            begun, ended = self._unconfirmed[0], (self._unconfirmed[0], *ended)
         try:
-            if self._dots is not None and self._sent[0].taker is not None:
-                self._sent[0].taker.broken()
+            if begun is not None and begun.taker is not None:
+                begun.taker.broken()
         finally:
             self._sent.clear()
+            self._unconfirmed = None
             for exchange in ended:
                 exchange.error = error
                 exchange.settle()

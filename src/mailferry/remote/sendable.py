@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 
+from mailferry.plan.arrival_date import instant, utc_date
 from mailferry.wire.imap_commands import is_flag
 
 _SYSTEM = frozenset({b"\\seen", b"\\answered", b"\\flagged", b"\\deleted", b"\\draft"})
@@ -43,9 +44,16 @@ def sendable_flags(
 
 
 def sendable_date(internal_date: bytes) -> bytes | None:
-    """Return the date as APPEND takes it (two columns for the day), or None when it is no date-time."""
-    match = _DATE.fullmatch(internal_date.strip())
+    """Return the date as APPEND takes it (two columns for the day), or None when it is no date-time.
+
+    A moment that some zone still counts among 1969 goes as UTC: Cyrus and Courier refuse that year.
+    """
+    match = _DATE.fullmatch(internal_date) or _DATE.fullmatch(internal_date.strip())
     if match is None:
         return None
     day, rest = match.groups()
+    if rest[4:8] == b"1969":
+        moment = instant(internal_date.strip())
+        if moment is not None and moment >= 0:
+            return utc_date(moment)
     return (day if len(day) == 2 else b" " + day) + b"-" + rest

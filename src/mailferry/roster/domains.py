@@ -18,10 +18,11 @@ from mailferry.roster.lookup import domain_at
 from mailferry.roster.moments import moment
 from mailferry.roster.refusals import RosterRefusal
 from mailferry.roster.server_words import words_or_none
-from mailferry.store import account_listing, audit, domains, passwords
+from mailferry.store import account_listing, audit, domains, passwords, source_checks
 from mailferry.store.database import Database, db_now
 from mailferry.store.domains import Domain, DomainRules
 from mailferry.store.faults import AlreadyThere
+from mailferry.store.source_checks import SourceCheck
 
 LONGEST_EXTENSION_DAYS = 3650
 
@@ -183,6 +184,8 @@ def _rules(entry: DomainEntry) -> DomainRules:
         "language": entry.language,
         "accept_plaintext": entry.accept_plaintext,
         "push_from_plaintext": entry.push_from_plaintext,
+        "uses_codes": entry.uses_codes,
+        "push_codes": entry.push_codes,
     }
 
 
@@ -202,6 +205,8 @@ def _words(domain: Domain) -> dict[str, Any]:
         "language": domain.language,
         "accept_plaintext": domain.accept_plaintext,
         "push_from_plaintext": domain.push_from_plaintext,
+        "uses_codes": domain.uses_codes,
+        "push_codes": domain.push_codes,
     }
 
 
@@ -220,6 +225,17 @@ def _view(conn: Connection, domain: Domain, now: float) -> dict[str, Any]:
         "window_open": domain.window_open(now),
         "accounts": {state.value: number for state, number in counts.items()},
         "never_verified": passwords.never_verified(conn, domain.name),
+        "blocked_since": moment(domain.source_blocked_at),
+        "source_checks": [_check(check) for check in source_checks.current(conn, domain.name)],
+    }
+
+
+def _check(check: SourceCheck) -> dict[str, Any]:
+    return {
+        "protocol": check.protocol.value,
+        "at": moment(check.at),
+        "refuses_made_up_password": check.refuses,
+        "accepts_variants": None if check.variants is None else list(check.variants),
     }
 
 

@@ -11,14 +11,13 @@ from dataclasses import dataclass, fields
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Connection, RowMapping, bindparam, insert, or_, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from mailferry.model.account import BEFORE_FLIP, ON_TARGET, Event, Phase, State, Trigger, next_phase, state_of
 from mailferry.model.causes import Cause
 from mailferry.store.database import db_now
 from mailferry.store.faults import Conflict, NotAllowed, Unknown
 from mailferry.store.schema import accounts, flips, history
+from mailferry.store.upsert import upsert
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +207,7 @@ def ensure(
         "epoch": 0,
         "added_at": db_now(conn) if now is None else now,
     }
-    make = sqlite_insert if conn.dialect.name == "sqlite" else postgresql_insert
-    conn.execute(make(accounts).values(values).on_conflict_do_nothing(index_elements=["address"]))
+    conn.execute(upsert(conn, accounts).values(values).on_conflict_do_nothing(index_elements=["address"]))
     found = find(conn, address)
     assert found is not None
     return found

@@ -84,7 +84,10 @@ def flip(
     left = open_count(conn, account_id)
     if left:
         raise StillOpen(left)
-    return apply(conn, account_id, Event.FLIPPED, epoch=epoch, now=at, detail=detail, freeze_overruns=0)
+    # due at once: late mail is looked for even when the copier does not outlive this commit
+    return apply(
+        conn, account_id, Event.FLIPPED, epoch=epoch, now=at, detail=detail, freeze_overruns=0, next_due_at=at
+    )
 
 
 def back_out(

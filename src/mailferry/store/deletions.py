@@ -1,49 +1,63 @@
 """Deletions at the source that our own sessions saw acknowledged, for the copier's brake (design A5).
 
-Each session tells its running sum, so that telling it twice does no harm; the account bears what no
-pass has looked at yet. What gets lost is held until an administrator approves, no more.
+They are kept by mailbox, by the names that clients used (`model.tap.Deletions`). Each session tells its
+running sums, so that telling them twice does no harm; the account bears what no pass has looked at yet.
+What gets lost is held until an administrator approves, no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from sqlalchemy import Connection, bindparam, case, select, update
+from sqlalchemy import Connection, Row, Table, bindparam, delete, select, update
 
-from mailferry.store.schema import accounts, sessions
+from mailferry.store.schema import deletions_seen, deletions_told, sessions
+from mailferry.store.upsert import upsert
 
-_TOLD = (
-    select(sessions.c.account_id, sessions.c.deletions_told)
-    .where(sessions.c.id == bindparam("this"))
-    .with_for_update()
+_SESSION = select(sessions.c.account_id).where(sessions.c.id == bindparam("this")).with_for_update()
+_TOLD = select(deletions_told.c.mailbox, deletions_told.c.number).where(
+    deletions_told.c.session_id == bindparam("this")
 )
-_SEEN = select(accounts.c.deletions_seen).where(accounts.c.id == bindparam("this"))
+_SEEN = select(deletions_seen.c.mailbox, deletions_seen.c.number).where(
+    deletions_seen.c.account_id == bindparam("this")
+)
 
 
-def tell(conn: Connection, numbers: Mapping[int, int]) -> None:
-    """Bring session rows, by id, to the number that each has seen since it began; rows that are gone stay so."""
-    for session_id, number in sorted(numbers.items()):
-        row = conn.execute(_TOLD, {"this": session_id}).first()
-        if row is None or number <= row.deletions_told:
+def tell(conn: Connection, numbers: Mapping[int, Mapping[bytes, int]]) -> None:
+    """Bring session rows, by id, to the numbers that each has seen since it began; rows that are gone stay so."""
+    for session_id, by_mailbox in sorted(numbers.items()):
+        row = conn.execute(_SESSION, {"this": session_id}).first()
+        if row is None:
             continue
-        conn.execute(update(sessions).where(sessions.c.id == session_id).values(deletions_told=number))
-        conn.execute(
-            update(accounts)
-            .where(accounts.c.id == row.account_id)
-            .values(deletions_seen=accounts.c.deletions_seen + (number - row.deletions_told))
-        )
+        told = _numbers(conn.execute(_TOLD, {"this": session_id}))
+        for mailbox, number in sorted(by_mailbox.items()):
+            more = number - told.get(mailbox, 0)
+            if more > 0:
+                _add(conn, deletions_told, {"session_id": session_id, "mailbox": mailbox}, more)
+                _add(conn, deletions_seen, {"account_id": row.account_id, "mailbox": mailbox}, more)
 
 
-def seen(conn: Connection, account_id: int) -> int:
-    """Return how many deletions sessions saw that no pass has looked at."""
-    return int(conn.execute(_SEEN, {"this": account_id}).scalar_one())
+def seen(conn: Connection, account_id: int) -> Mapping[bytes, int]:
+    """Return how many deletions sessions saw that no pass has looked at, by mailbox."""
+    return _numbers(conn.execute(_SEEN, {"this": account_id}))
 
 
-def take_off(conn: Connection, account_id: int, number: int) -> None:
+def take_off(conn: Connection, account_id: int, numbers: Mapping[bytes, int]) -> None:
     """Subtract what a pass has looked at; never below zero, and what was seen meanwhile stays."""
-    left = accounts.c.deletions_seen - number
+    for mailbox, number in sorted(numbers.items()):
+        here = (deletions_seen.c.account_id == account_id, deletions_seen.c.mailbox == mailbox)
+        conn.execute(update(deletions_seen).where(*here).values(number=deletions_seen.c.number - number))
+        conn.execute(delete(deletions_seen).where(*here, deletions_seen.c.number <= 0))
+
+
+def _add(conn: Connection, table: Table, key: Mapping[str, object], more: int) -> None:
+    """Add to a row's number; the row is made when it is missing."""
     conn.execute(
-        update(accounts)
-        .where(accounts.c.id == account_id)
-        .values(deletions_seen=case((left > 0, left), else_=0))
+        upsert(conn, table)
+        .values(**key, number=more)
+        .on_conflict_do_update(index_elements=list(key), set_={"number": table.c.number + more})
     )
+
+
+def _numbers(rows: Iterable[Row[tuple[bytes, int]]]) -> dict[bytes, int]:
+    return {row.mailbox: row.number for row in rows}

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
 
+from mailferry.store import source_checks
 from mailferry.store.database import db_now
 from mailferry.store.faults import AlreadyThere, Unknown
 from mailferry.store.schema import accounts, domains, window_numbers
+from mailferry.store.upsert import upsert
 
 DAY = 86400.0
 GRACE_DAYS = 30
 """How long after the window a copy that has started may go on."""
+
+SEEN_OVER_SECONDS = 3600.0
+"""For how long running processes must have seen a window over before it is (`confirm_ended`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,28 @@ class Domain:
     push_from_plaintext: bool
     paused: bool
     added_at: float
+    uses_codes: bool = False
+    """Users log in at the source with a provider's authorization code, not with their password."""
+    push_codes: bool = False
+    """Such a code is set at the target like a password."""
+    source_blocked_at: float | None = None
+    """Since when the source is known to take any password (`store/source_checks`): its word counts nothing."""
 
     def window_open(self, now: float) -> bool:
         """Whether first triggers, following the password and late mail happen at `now`."""
         return now < self.window_ends_at
+
+    def window_holds(self, now: float) -> bool:
+        """Whether logins still treat the window as open.
+
+        A clock that jumps ahead alone ends no window, not even for the logins of that moment.
+        """
+        return self.window_open(now) or self.window_over_for < SEEN_OVER_SECONDS
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the source takes any password, so that nothing follows from its word."""
+        return self.source_blocked_at is not None
 
     def grace_open(self, now: float) -> bool:
         """Whether a copy that has started keeps its source and secret at `now`."""
@@ -70,6 +91,8 @@ class DomainRules(TypedDict, total=False):
     accept_plaintext: bool
     push_from_plaintext: bool
     paused: bool
+    uses_codes: bool
+    push_codes: bool
 
 
 _BY_NAME = select(domains).where(domains.c.name == bindparam("name"))
@@ -85,6 +108,8 @@ _DEFAULTS: DomainRules = {
     "accept_plaintext": False,
     "push_from_plaintext": False,
     "paused": False,
+    "uses_codes": False,
+    "push_codes": False,
 }
 
 
@@ -124,9 +149,8 @@ def _next_window_number(conn: Connection, name: str) -> int:
 
     The key of a window that ended is destroyed for ever; a new window needs another.
     """
-    make = sqlite_insert if conn.dialect.name == "sqlite" else postgresql_insert
     counted = (
-        make(window_numbers)
+        upsert(conn, window_numbers)
         .values(domain=name, last=1)
         .on_conflict_do_update(index_elements=["domain"], set_={"last": window_numbers.c.last + 1})
         .returning(window_numbers.c.last)
@@ -157,12 +181,18 @@ def listing(conn: Connection) -> Sequence[Domain]:
     return [Domain(**row) for row in conn.execute(select(domains).order_by(domains.c.name)).mappings()]
 
 
+def names_ever(conn: Connection) -> list[str]:
+    """Return the names of all domains that ever had a window, also of those that were removed."""
+    return list(conn.execute(select(window_numbers.c.domain).order_by(window_numbers.c.domain)).scalars())
+
+
 def set_rules(conn: Connection, name: str, **rules: Unpack[DomainRules]) -> Domain:
     """Change what is given, leave the rest; raises Unknown."""
     if rules:
         changed = conn.execute(update(domains).where(domains.c.name == name).values(**rules))
         if not changed.rowcount:
             raise Unknown(f"there is no domain {name}")
+        source_checks.reckon_block(conn, name)
     return get(conn, name)
 
 
@@ -197,7 +227,7 @@ def set_window_days(conn: Connection, name: str, days: int) -> Domain:
 
 
 def confirm_ended(
-    conn: Connection, *, seconds: float, grace: float = 3600.0, now: float | None = None
+    conn: Connection, *, seconds: float, grace: float = SEEN_OVER_SECONDS, now: float | None = None
 ) -> Sequence[Domain]:
     """Return the domains whose window has been seen over for `grace` seconds of running time.
 

@@ -26,6 +26,9 @@ from mailferry.store.schema import flips
 LOG_FILE = "flips.log"
 _LONGEST_LINE = 4096
 
+UNLOGGED = select(flips).where(flips.c.logged.is_(False)).order_by(flips.c.id)
+"""The flips that are still to be logged, oldest first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Flip:
@@ -131,7 +134,7 @@ def _bring_up(conn: Connection, flip: Flip) -> None:
 
 
 def _unlogged(conn: Connection) -> list[tuple[int, Flip]]:
-    rows = conn.execute(select(flips).where(flips.c.logged.is_(False)).order_by(flips.c.id))
+    rows = conn.execute(UNLOGGED)
     return [(row.id, Flip(row.address, row.epoch, Phase(row.phase), row.at)) for row in rows]
 
 

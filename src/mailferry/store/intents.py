@@ -1,14 +1,18 @@
 """What is about to be appended: a durable row before the APPEND, removed by the ledger's commit.
 
-After a crash the target is read from `target_uidnext` on and each intent is settled by digests.
+After a crash the target is read from `target_uidnext` on and each intent is settled by digests. Where
+that did not find every message the intent stays, as *examined*, for one more look in a later pass: what
+the killed run sent may have been under way still.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
 
 from mailferry.store.database import db_now
 from mailferry.store.ledger_blocks import pack_uids, unpack_uids
@@ -16,6 +20,18 @@ from mailferry.store.schema import intents, mailboxes
 
 _ACCOUNT = select(mailboxes.c.account_id).where(mailboxes.c.id == bindparam("this"))
 _OPEN = insert(intents).returning(intents.c.id)
+
+
+_TRAIT = struct.Struct("<qq")
+_NOT_TOLD = -(1 << 63)
+
+
+class Trait(NamedTuple):
+    """What tells a copy when its message is gone from the source; None for what the source did not tell."""
+
+    octets: int | None
+    arrived: int | None
+    """INTERNALDATE in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +48,32 @@ class Intent:
     """The target mailbox's UIDNEXT before the APPEND: what it brought lies at or above it."""
     source_uidvalidity: int | None
     source_uids: tuple[int, ...]
+    traits: tuple[Trait, ...] = ()
+    """One for each of `source_uids`, or none at all."""
+    examined: bool = False
 
 
 def open_intent(
     conn: Connection,
     mailbox_id: int,
     *,
+    account_id: int | None = None,
     target_name: bytes,
     target_uidvalidity: int,
     target_uidnext: int,
     source_uids: Sequence[int],
     source_uidvalidity: int | None = None,
+    traits: Sequence[Trait] = (),
     now: float | None = None,
 ) -> int:
-    """Write an intent and return its id; the APPEND may start once the transaction is committed."""
+    """Write an intent and return its id; the APPEND may start once the transaction is committed.
+
+    `source_uids` ascend, `traits` are in the same order. `account_id` spares the look whose mailbox it is.
+    """
+    if account_id is None:
+        account_id = conn.execute(_ACCOUNT, {"this": mailbox_id}).scalar_one()
     values = {
-        "account_id": conn.execute(_ACCOUNT, {"this": mailbox_id}).scalar_one(),
+        "account_id": account_id,
         "mailbox_id": mailbox_id,
         "opened_at": db_now(conn) if now is None else now,
         "target_name": target_name,
@@ -55,6 +81,7 @@ def open_intent(
         "target_uidnext": target_uidnext,
         "source_uidvalidity": source_uidvalidity,
         "source_uids": pack_uids(source_uids),
+        "traits": b"".join(map(_packed, traits)) or None,
     }
     return int(conn.execute(_OPEN, values).scalar_one())
 
@@ -72,7 +99,20 @@ def settle(conn: Connection, intent_id: int) -> None:
     conn.execute(delete(intents).where(intents.c.id == intent_id))
 
 
+def examined(conn: Connection, intent_id: int) -> None:
+    """Keep an intent for one more look in a later pass."""
+    conn.execute(update(intents).where(intents.c.id == intent_id).values(examined=True))
+
+
 def _intent(row: RowMapping) -> Intent:
     values = dict(row)
     values["source_uids"] = unpack_uids(values["source_uids"])
+    values["traits"] = tuple(
+        Trait(*(None if value == _NOT_TOLD else value for value in packed))
+        for packed in _TRAIT.iter_unpack(values["traits"] or b"")
+    )
     return Intent(**values)
+
+
+def _packed(trait: Trait) -> bytes:
+    return _TRAIT.pack(*(_NOT_TOLD if value is None else value for value in trait))

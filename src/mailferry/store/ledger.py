@@ -7,7 +7,7 @@ block compares the block's version in its own transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -43,9 +43,16 @@ _LOW = ledger_blocks.c.low_uid
 _ROW = select(_LOW, ledger_blocks.c.version, ledger_blocks.c.entries, ledger_blocks.c.packed).where(
     _OF_MAILBOX
 )
-_AT_OR_BELOW = _ROW.where(bindparam("uid") >= _LOW).order_by(_LOW.desc()).limit(1)
-_FIRST = _ROW.order_by(_LOW).limit(1)
-_NEXT_LOW = select(func.min(_LOW)).where(_OF_MAILBOX, bindparam("uid") < _LOW)
+_AFTER = ledger_blocks.alias()
+_FOLLOWING = (
+    select(func.min(_AFTER.c.low_uid))
+    .where(_AFTER.c.mailbox_id == bindparam("box"), _AFTER.c.low_uid > _LOW)
+    .correlate(ledger_blocks)
+    .scalar_subquery()
+)
+_ROW_AND_NEXT = _ROW.add_columns(_FOLLOWING.label("following"))
+_AT_OR_BELOW = _ROW_AND_NEXT.where(bindparam("uid") >= _LOW).order_by(_LOW.desc()).limit(1)
+_FIRST = _ROW_AND_NEXT.order_by(_LOW).limit(1)
 _AS_SEEN = (_OF_MAILBOX, bindparam("uid") == _LOW, ledger_blocks.c.version == bindparam("seen"))
 _REPLACE = (
     update(ledger_blocks)
@@ -129,7 +136,7 @@ def update_flags(conn: Connection, mailbox_id: int, flags_keys: Mapping[int, byt
     def reflagged(old: Mapping[int, LedgerEntry], new: Sequence[LedgerEntry]) -> dict[int, LedgerEntry]:
         keys = {entry.source_uid: entry.flags_key for entry in new}
         return {
-            uid: replace(entry, flags_key=keys[uid]) if uid in keys else entry for uid, entry in old.items()
+            uid: entry._replace(flags_key=keys[uid]) if uid in keys else entry for uid, entry in old.items()
         }
 
     blank = bytes(16)
@@ -147,7 +154,7 @@ def retarget(conn: Connection, mailbox_id: int, target_uids: Mapping[int, int]) 
     def renumbered(old: Mapping[int, LedgerEntry], new: Sequence[LedgerEntry]) -> dict[int, LedgerEntry]:
         uids = {entry.source_uid: entry.target_uid for entry in new}
         return {
-            uid: replace(entry, target_uid=uids[uid]) if uid in uids else entry for uid, entry in old.items()
+            uid: entry._replace(target_uid=uids[uid]) if uid in uids else entry for uid, entry in old.items()
         }
 
     _change(
@@ -194,8 +201,7 @@ def _change(
             stop += 1
         uids = block.ledger.source_uids
         if appends and (not uids or uids[-1] < wanted[at].source_uid):
-            for entry in wanted[at:stop]:
-                block.ledger.append(entry)
+            block.ledger.append_all(wanted[at:stop])
             _write(conn, mailbox_id, block, block.ledger, Growth.END)
         else:
             _merge_into(conn, mailbox_id, block, wanted[at:stop], merge)
@@ -222,10 +228,9 @@ def _block_for(conn: Connection, mailbox_id: int, uid: int) -> _Block:
         row = conn.execute(_FIRST, {"box": mailbox_id}).first()
     if row is None:
         return _Block(low_uid=uid, version=0, end=_BEYOND, ledger=Ledger())
-    following = conn.execute(_NEXT_LOW, {"box": mailbox_id, "uid": row.low_uid}).scalar_one()
     ledger = Ledger()
     ledger.extend(row.packed, row.entries)
-    end = _BEYOND if following is None else following
+    end = _BEYOND if row.following is None else row.following
     return _Block(low_uid=row.low_uid, version=row.version, end=end, ledger=ledger)
 
 

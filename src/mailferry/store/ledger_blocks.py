@@ -12,9 +12,9 @@ import zlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
-from operator import attrgetter, sub
+from operator import attrgetter, lt, sub
+from typing import NamedTuple
 
 from mailferry.model.mail import DIGEST_OCTETS
 
@@ -26,8 +26,7 @@ _DEFLATE = 3
 _BY_SOURCE = attrgetter("source_uid")
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerEntry:
+class LedgerEntry(NamedTuple):
     """One message that lies on both sides.
 
     `digest` are 16 octets of a digest over the bytes as sent; `flags_key` 4 octets that stand for the
@@ -60,8 +59,7 @@ class Ledger:
         """4 octets for each message."""
         self.digests = bytearray()
         """16 octets for each message."""
-        for entry in entries:
-            self.append(entry)
+        self.append_all(tuple(entries))
 
     def __len__(self) -> int:
         return len(self.source_uids)
@@ -100,19 +98,27 @@ class Ledger:
         return bytes(self.flags_keys[position * FLAGS_KEY_OCTETS : (position + 1) * FLAGS_KEY_OCTETS])
 
     def append(self, entry: LedgerEntry) -> None:
-        """Add an entry above all others.
+        """Add an entry above all others; see `append_all`."""
+        self.append_all((entry,))
+
+    def append_all(self, entries: Sequence[LedgerEntry]) -> None:
+        """Add entries above all others, each above the one before.
 
         Raises ValueError for uids outside 0 to 2^32-1, digests or keys of another length.
         """
-        if not (0 <= entry.source_uid <= _LIMIT and 0 <= entry.target_uid <= _LIMIT):
-            raise ValueError(f"no uid: {entry.source_uid}, {entry.target_uid}")
-        if len(entry.digest) != DIGEST_OCTETS or len(entry.flags_key) != FLAGS_KEY_OCTETS:
+        if not entries:
+            return
+        sources, targets, digests, keys = zip(*entries, strict=True)
+        if not (min(*sources, *targets) >= 0 and max(*sources, *targets) <= _LIMIT):
+            raise ValueError("a uid is a number of 32 bits")
+        if {*map(len, digests)} != {DIGEST_OCTETS} or {*map(len, keys)} != {FLAGS_KEY_OCTETS}:
             raise ValueError("a ledger entry needs a digest of 16 and a flags key of 4 octets")
-        assert not self.source_uids or entry.source_uid > self.source_uids[-1], "ordered, each uid once"
-        self.source_uids.append(entry.source_uid)
-        self.target_uids.append(entry.target_uid)
-        self.flags_keys += entry.flags_key
-        self.digests += entry.digest
+        last = self.source_uids[-1] if self.source_uids else -1
+        assert all(map(lt, (last, *sources), sources)), "ordered, each uid once"
+        self.source_uids.extend(sources)
+        self.target_uids.extend(targets)
+        self.flags_keys += b"".join(keys)
+        self.digests += b"".join(digests)
 
     def extend(self, packed: bytes, entries: int) -> None:
         """Take the entries of a block whose source uids are all above those here."""

@@ -1,7 +1,8 @@
 """The mailboxes of an account as its copy knows them: names on both sides and what was seen last.
 
 Raw wire names are the keys; what a server left out is None. POP3-only sources have one mailbox,
-named INBOX, whose source uids are numbers of our own.
+named INBOX, whose source uids are numbers of our own. So have messages that a source shows over POP3
+and hides from IMAP: they stand under a name that no mailbox bears.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from mailferry.store.faults import Unknown
 from mailferry.store.schema import mailboxes
+
+OVER_POP3 = b"\0POP3"
+"""In place of a mailbox's name: what POP3 alone shows. NUL stands in no IMAP name (RFC 3501 9)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,21 @@ _COLUMNS = [mailboxes.c[field.name] for field in fields(CopiedMailbox)]
 
 def of_account(conn: Connection, account_id: int) -> Sequence[CopiedMailbox]:
     """Return all mailboxes of the account, in the order in which they were first seen."""
-    query = select(*_COLUMNS).where(mailboxes.c.account_id == account_id).order_by(mailboxes.c.id)
+    query = (
+        select(*_COLUMNS)
+        .where(mailboxes.c.account_id == account_id, mailboxes.c.source_name != OVER_POP3)
+        .order_by(mailboxes.c.id)
+    )
     return [CopiedMailbox(**row) for row in conn.execute(query).mappings()]
+
+
+def over_pop3(conn: Connection, account_id: int) -> CopiedMailbox | None:
+    """Return the row of what POP3 alone shows, None when there never was such a message."""
+    query = select(*_COLUMNS).where(
+        mailboxes.c.account_id == account_id, mailboxes.c.source_name == OVER_POP3
+    )
+    row = conn.execute(query).mappings().first()
+    return None if row is None else CopiedMailbox(**row)
 
 
 def get(conn: Connection, mailbox_id: int) -> CopiedMailbox:

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from mailferry.store.accounts import locked
 from mailferry.store.database import db_now
 from mailferry.store.faults import Conflict
 from mailferry.store.schema import accounts, passwords, refused_passwords
+from mailferry.store.upsert import upsert
 
 _BY_ACCOUNT = select(passwords).where(passwords.c.account_id == bindparam("this"))
 
@@ -45,6 +44,12 @@ class PasswordRecord:
     sealed_by_import: bool = False
     tries_forgotten_at: float | None = None
     """Wrong tries before this moment no longer count against the account (`store/wrong_tries`)."""
+    verified_over: str | None = None
+    """Protocol of the source's server that accepted the password."""
+    own_seen_at: float | None = None
+    """When the target first took a password that we had not set there: it has one of its own."""
+    own_hash: str | None = None
+    """What stood at the target then, where that can be read."""
 
 
 def get(conn: Connection, account_id: int) -> PasswordRecord:
@@ -61,11 +66,13 @@ def verified(
     verifier: str,
     sealed: bytes | None,
     window_number: int | None,
+    over: str | None = None,
     at: float | None = None,
 ) -> PasswordRecord:
     """Record a password that the source just accepted, in place of the one before; return the new row.
 
-    What was pushed before is no longer proved. Raises Conflict when another login was first.
+    `over` is the protocol of the server that accepted it. What was pushed before is no longer proved.
+    Raises Conflict when another login was first.
     """
     before = _checked(conn, account_id, password_epoch)
     values: dict[str, Any] = {
@@ -76,6 +83,7 @@ def verified(
         "sealed_window": window_number if sealed is not None else None,
         "sealed_by_import": False,
         "proved_at": None,
+        "verified_over": over,
     }
     return _save(conn, account_id, values)
 
@@ -105,6 +113,7 @@ def imported(
         "sealed_by_import": True,
         "verifier": None,
         "verified_at": None,
+        "verified_over": None,
     }
     return _save(conn, account_id, values)
 
@@ -129,13 +138,28 @@ def proved(
 def target_wins(conn: Connection, account_id: int, *, wins: bool = True) -> PasswordRecord:
     """Say that the target's password was changed there (or, by an administrator, that it no longer counts).
 
-    A reset forgets what we had pushed as well, so that the next push overwrites what stands there.
+    A reset forgets what we had pushed and what was seen there as well, so that the next push overwrites it.
     """
     locked(conn, account_id)
     values: dict[str, Any] = {"target_wins": wins}
     if not wins:
-        values |= {"pushed_hash": None, "pushed_at": None, "proved_at": None}
+        values |= dict.fromkeys(("pushed_hash", "pushed_at", "proved_at", "own_seen_at", "own_hash"))
     return _save(conn, account_id, values)
+
+
+def own_seen(
+    conn: Connection, account_id: int, stored_hash: str | None, *, at: float | None = None
+) -> PasswordRecord:
+    """Note that the target took a password that we had not set; the first note stays until a reset.
+
+    `stored_hash` is what stands there, None where that cannot be read.
+    """
+    locked(conn, account_id)
+    before = get(conn, account_id)
+    if before.own_seen_at is not None:
+        return before
+    moment = db_now(conn) if at is None else at
+    return _save(conn, account_id, {"own_seen_at": moment, "own_hash": stored_hash})
 
 
 def forget_sealed(conn: Connection, account_id: int) -> None:
@@ -154,6 +178,30 @@ def forget_sealed_of_window(conn: Connection, domain: str, window_number: int) -
         update(passwords)
         .where(passwords.c.sealed_window == window_number, passwords.c.account_id.in_(of_domain))
         .values(sealed=None, sealed_window=None)
+    ).rowcount
+
+
+def forget_unproved(conn: Connection, domain: str) -> int:
+    """Forget the passwords of the domain that no login at the target proved; return how many.
+
+    Their source turned out to take any password, so nobody knows whose they are. Racing logins are told.
+    """
+    of_domain = select(accounts.c.id).where(accounts.c.domain == domain)
+    return conn.execute(
+        update(passwords)
+        .where(
+            passwords.c.account_id.in_(of_domain),
+            passwords.c.proved_at.is_(None),
+            passwords.c.verified_at.is_not(None),
+        )
+        .values(
+            password_epoch=passwords.c.password_epoch + 1,
+            verifier=None,
+            verified_at=None,
+            verified_over=None,
+            sealed=None,
+            sealed_window=None,
+        )
     ).rowcount
 
 
@@ -212,9 +260,8 @@ def _checked(conn: Connection, account_id: int, password_epoch: int) -> Password
 
 
 def _save(conn: Connection, account_id: int, values: dict[str, Any]) -> PasswordRecord:
-    make = sqlite_insert if conn.dialect.name == "sqlite" else postgresql_insert
     conn.execute(
-        make(passwords)
+        upsert(conn, passwords)
         .values(account_id=account_id, **values)
         .on_conflict_do_update(index_elements=["account_id"], set_=values)
     )

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from mailferry.store.database import db_now
 from mailferry.store.schema import samples
+from mailferry.store.upsert import upsert
 
 MINUTE = 60.0
 
@@ -40,10 +39,9 @@ def add(
 ) -> None:
     """Add to the domain's present minute."""
     at = db_now(conn) if now is None else now
-    make = sqlite_insert if conn.dialect.name == "sqlite" else postgresql_insert
     counts = {"messages": messages, "octets": octets, "late": late, "skipped": skipped, "logins": logins}
     conn.execute(
-        make(samples)
+        upsert(conn, samples)
         .values(domain=domain, minute=int(at // MINUTE), **counts)
         .on_conflict_do_update(
             index_elements=["domain", "minute"],

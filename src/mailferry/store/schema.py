@@ -48,15 +48,14 @@ def _count(name: str) -> Column[int]:
     return Column(name, BigInteger, nullable=False, server_default=_ZERO)
 
 
+def _parent(name: str, key: str, *, primary: bool = False, index: bool | None = None) -> Column[int]:
+    """A column that names a row without which this one goes too."""
+    kind = (BigInteger, ForeignKey(key, ondelete="CASCADE"))
+    return Column(name, *kind, nullable=False, primary_key=primary, autoincrement=False, index=index)
+
+
 def _account(*, primary: bool = False) -> Column[int]:
-    return Column(
-        "account_id",
-        BigInteger,
-        ForeignKey("accounts.id", ondelete="CASCADE"),
-        nullable=False,
-        primary_key=primary,
-        autoincrement=False,
-    )
+    return _parent("account_id", "accounts.id", primary=primary)
 
 
 domains = Table(
@@ -76,11 +75,22 @@ domains = Table(
     Column("login_form", Text, nullable=False),
     Column("switch", Text, nullable=False),
     Column("language", Text, nullable=False),
-    _flag("accept_plaintext"),
-    _flag("push_from_plaintext"),
-    _flag("paused"),
+    *map(_flag, ("accept_plaintext", "push_from_plaintext", "paused")),
     Column("added_at", Double, nullable=False),
+    *map(_flag, ("uses_codes", "push_codes")),
+    Column("source_blocked_at", Double),
     CheckConstraint("source_imap IS NOT NULL OR source_pop3 IS NOT NULL", name="a_source"),
+)
+
+source_checks = Table(
+    "source_checks",
+    metadata,
+    Column("domain", Text, ForeignKey("domains.name", ondelete="CASCADE"), primary_key=True),
+    Column("protocol", Text, primary_key=True),
+    Column("server", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("refuses", Boolean, nullable=False),
+    Column("variants", Text),
 )
 
 window_numbers = Table(
@@ -134,7 +144,6 @@ accounts = Table(
     _flag("used_pop3"),
     _count("bypass_changes"),
     Column("bypass_last_at", Double),
-    _count("deletions_seen"),
     # what an administrator said
     _flag("paused"),
     Column("approved_at", Double),
@@ -149,10 +158,12 @@ accounts = Table(
     # who works on it
     Column("next_due_at", Double),
     Column("woken_at", Double),
+    Column("source_wanted_at", Double),
     Column("lease_node", BigInteger),
     _count("lease_number"),
     Column("lease_until", Double),
     Index(None, "domain", "phase"),
+    Index(None, "domain", "next_due_at"),
     Index(None, "next_due_at"),
     Index(None, "lease_node"),
     Index(None, "freeze_until"),
@@ -185,7 +196,7 @@ flips = Table(
     Column("at", Double, nullable=False),
     _flag("logged"),
     UniqueConstraint("address", "epoch"),
-    Index("ix_flips_unlogged", "id", sqlite_where=text("NOT logged"), postgresql_where=text("NOT logged")),
+    Index("ix_flips_unlogged", "logged", "id"),
 )
 
 passwords = Table(
@@ -203,6 +214,9 @@ passwords = Table(
     _flag("target_wins"),
     _flag("sealed_by_import"),
     Column("tries_forgotten_at", Double),
+    Column("verified_over", Text),
+    Column("own_seen_at", Double),
+    Column("own_hash", Text),
 )
 
 refused_passwords = Table(
@@ -258,13 +272,7 @@ mailboxes = Table(
 ledger_blocks = Table(
     "ledger_blocks",
     metadata,
-    Column(
-        "mailbox_id",
-        BigInteger,
-        ForeignKey("mailboxes.id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    _parent("mailbox_id", "mailboxes.id", primary=True),
     Column("low_uid", BigInteger, primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False),
     Column("entries", Integer, nullable=False),
@@ -276,17 +284,31 @@ intents = Table(
     metadata,
     Column("id", BigId, primary_key=True),
     _account(),
-    Column(
-        "mailbox_id", BigInteger, ForeignKey("mailboxes.id", ondelete="CASCADE"), nullable=False, index=True
-    ),
+    _parent("mailbox_id", "mailboxes.id", index=True),
     Column("opened_at", Double, nullable=False),
     Column("target_name", LargeBinary, nullable=False),
     Column("target_uidvalidity", BigInteger, nullable=False),
     Column("target_uidnext", BigInteger, nullable=False),
     Column("source_uidvalidity", BigInteger),
     Column("source_uids", LargeBinary, nullable=False),
+    Column("traits", LargeBinary),
+    _flag("examined"),
     Index(None, "account_id"),
     sqlite_autoincrement=True,
+)
+
+remarks = Table(
+    "remarks",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    _account(),
+    Column("kind", Text, nullable=False),
+    Column("subject", LargeBinary, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("detail", Text),
+    Column("first_at", Double, nullable=False),
+    Column("at", Double, nullable=False),
+    UniqueConstraint("account_id", "kind", "subject"),
 )
 
 skipped = Table(
@@ -294,7 +316,7 @@ skipped = Table(
     metadata,
     Column("id", BigId, primary_key=True),
     _account(),
-    Column("mailbox_id", BigInteger, ForeignKey("mailboxes.id", ondelete="CASCADE"), nullable=False),
+    _parent("mailbox_id", "mailboxes.id"),
     Column("source_uid", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
     Column("detail", Text),
@@ -305,28 +327,58 @@ skipped = Table(
     Index(None, "account_id", "id"),
 )
 
-uidl_facts = Table(
-    "uidl_facts",
+uidl_blocks = Table(
+    "uidl_blocks",
     metadata,
     _account(primary=True),
-    Column("side", Text, primary_key=True),
-    Column("uidl", LargeBinary, primary_key=True),
-    Column("digest", LargeBinary, nullable=False),
-    Column("uid", BigInteger),
-    sqlite_with_rowid=False,
+    Column("kind", Text, primary_key=True),
+    Column("block", Integer, primary_key=True, autoincrement=False),
+    Column("entries", Integer, nullable=False),
+    Column("packed", LargeBinary, nullable=False),
 )
 
-uidl_map = Table(
-    "uidl_map",
+uidl_maps = Table(
+    "uidl_maps",
     metadata,
-    Column("id", BigId, primary_key=True),
-    _account(),
-    Column("position", Integer, nullable=False),
-    Column("source_uidl", LargeBinary),
-    Column("target_uidl", LargeBinary),
-    UniqueConstraint("account_id", "source_uidl"),
-    UniqueConstraint("account_id", "target_uidl"),
-    CheckConstraint("source_uidl IS NOT NULL OR target_uidl IS NOT NULL", name="a_side"),
+    _account(primary=True),
+    Column("entries", Integer, nullable=False),
+    Column("packed", LargeBinary, nullable=False),
+)
+
+maildrops = Table(
+    "maildrops",
+    metadata,
+    _account(primary=True),
+    Column("fingerprint", LargeBinary),
+    Column("lonely", LargeBinary),
+    Column("looked_at", Double),
+    _count("shown"),
+    _count("paired"),
+    _count("waiting"),
+    _count("left_out"),
+    _count("unpaired"),
+    _count("hidden"),
+    _count("renumbered"),
+    Column("login_delay", Double, nullable=False, server_default=_ZERO),
+    Column("next_login_at", Double),
+)
+
+source_hosts = Table(
+    "source_hosts",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("held_until", Double, nullable=False),
+    Column("because", Text),
+    _count("failures"),
+)
+
+pace_hours = Table(
+    "pace_hours",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("octets", BigInteger, nullable=False),
+    Index(None, "hour"),
 )
 
 sessions = Table(
@@ -334,17 +386,32 @@ sessions = Table(
     metadata,
     Column("id", BigId, primary_key=True),
     _account(),
-    Column("node_id", BigInteger, ForeignKey("nodes.id", ondelete="CASCADE"), nullable=False),
+    _parent("node_id", "nodes.id"),
     Column("protocol", Text, nullable=False),
     Column("side", Text, nullable=False),
     Column("client", Text, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("opened_at", Double, nullable=False),
     _flag("resting"),
-    _count("deletions_told"),
     Index(None, "account_id"),
     Index(None, "node_id"),
     sqlite_autoincrement=True,
+)
+
+deletions_told = Table(
+    "deletions_told",
+    metadata,
+    _parent("session_id", "sessions.id", primary=True),
+    Column("mailbox", LargeBinary, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+
+deletions_seen = Table(
+    "deletions_seen",
+    metadata,
+    _account(primary=True),
+    Column("mailbox", LargeBinary, primary_key=True),
+    Column("number", BigInteger, nullable=False),
 )
 
 samples = Table(

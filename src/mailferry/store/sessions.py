@@ -6,7 +6,7 @@ sees the row or the session sees the freeze.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
@@ -113,10 +113,13 @@ def open_session(
     return session_id
 
 
-def close_session(conn: Connection, session_id: int, *, deletions_seen: int = 0) -> None:
+def close_session(
+    conn: Connection, session_id: int, *, deletions_seen: Mapping[bytes, int] | None = None
+) -> None:
     """Remove the row: the server's answer to the end of the session, or its close, was seen. Safe to repeat.
 
-    `deletions_seen` is the session's last word on what it deleted; whoever finds no row left finds it told.
+    `deletions_seen` is the session's last word on what it deleted, by mailbox; whoever finds no row left
+    finds it told.
     """
     if deletions_seen:
         deletions.tell(conn, {session_id: deletions_seen})
@@ -148,6 +151,58 @@ def of_account(conn: Connection, account_id: int) -> Sequence[SessionRow]:
         )
         for row in rows
     ]
+
+
+def holds_maildrop(conn: Connection, account_id: int, *, now: float, seconds: float) -> bool:
+    """Whether the user has a POP3 session at the source, or was kept out of it in the last `seconds`."""
+    row = conn.execute(
+        select(sessions.c.id)
+        .where(
+            sessions.c.account_id == account_id,
+            sessions.c.protocol == Protocol.POP3.value,
+            sessions.c.side == Side.SOURCE.value,
+        )
+        .limit(1)
+    )
+    return row.first() is not None or _kept_out(conn, [account_id], now - seconds) != []
+
+
+def users_waiting(
+    conn: Connection, account_ids: Collection[int], since: float
+) -> tuple[Collection[int], Collection[int]]:
+    """Return which of these accounts have users that wait for the maildrop, and for any session at the source.
+
+    The first have written the row of a POP3 session; the second were turned away by the source since then.
+    """
+    ids = list(account_ids)
+    if not ids:
+        return (), ()
+    rows = conn.execute(
+        select(sessions.c.account_id)
+        .where(
+            sessions.c.account_id.in_(ids),
+            sessions.c.protocol == Protocol.POP3.value,
+            sessions.c.side == Side.SOURCE.value,
+        )
+        .distinct()
+    )
+    return list(rows.scalars()), _kept_out(conn, ids, since)
+
+
+def kept_out(conn: Connection, account_id: int, *, now: float | None = None) -> None:
+    """Note that the source turned a login of the user away, for want of a free session: the copier leaves."""
+    at = db_now(conn) if now is None else now
+    conn.execute(update(accounts).where(accounts.c.id == account_id).values(source_wanted_at=at))
+
+
+def was_kept_out(conn: Connection, account_id: int, since: float) -> bool:
+    """Whether the source turned a login of the user away since then."""
+    return bool(_kept_out(conn, [account_id], since))
+
+
+def _kept_out(conn: Connection, account_ids: Sequence[int], since: float) -> list[int]:
+    query = select(accounts.c.id).where(accounts.c.id.in_(account_ids), accounts.c.source_wanted_at > since)
+    return list(conn.execute(query).scalars())
 
 
 def wanted_for_node(conn: Connection, node_id: int, *, now: float | None = None) -> Sequence[WantedSession]:

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from mailferry.store.database import db_now
 from mailferry.store.schema import sign_ins
+from mailferry.store.upsert import upsert
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +24,8 @@ class SignIn:
 def put(conn: Connection, name: str, verifier: str, *, now: float | None = None) -> None:
     """Add a sign-in, or give the one of that name another password."""
     at = db_now(conn) if now is None else now
-    make = sqlite_insert if conn.dialect.name == "sqlite" else postgresql_insert
     conn.execute(
-        make(sign_ins)
+        upsert(conn, sign_ins)
         .values(name=name, verifier=verifier, added_at=at)
         .on_conflict_do_update(index_elements=["name"], set_={"verifier": verifier})
     )

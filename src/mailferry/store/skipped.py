@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from mailferry.store.database import db_now
 from mailferry.store.schema import mailboxes, skipped
+from mailferry.store.upsert import upsert
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +42,9 @@ def note(
     """Record that a message was skipped (again); return whether it was not on the list before."""
     at = db_now(conn) if now is None else now
     account_id = conn.execute(select(mailboxes.c.account_id).where(mailboxes.c.id == mailbox_id)).scalar_one()
-    make = sqlite_insert if conn.dialect.name == "sqlite" else postgresql_insert
     values = {"reason": reason, "detail": detail, "size": size, "at": at}
     tries = conn.execute(
-        make(skipped)
+        upsert(conn, skipped)
         .values(account_id=account_id, mailbox_id=mailbox_id, source_uid=source_uid, tries=1, **values)
         .on_conflict_do_update(
             index_elements=["mailbox_id", "source_uid"], set_={**values, "tries": skipped.c.tries + 1}

@@ -13,7 +13,7 @@ _UPGRADE_KEY = 0x6D61696C
 """Number of PostgreSQL's advisory lock under which one process at a time upgrades."""
 
 
-KNOWN = ("0001",)
+KNOWN = ("0001", "0002", "0003", "0004")
 """All versions in `versions/`, oldest first; a test holds them against alembic's own reading."""
 
 

@@ -16,12 +16,11 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from mailferry.model.causes import Cause
 from mailferry.store.database import db_now
 from mailferry.store.schema import accounts, passwords, wrong_tries
+from mailferry.store.upsert import upsert
 
 ACCOUNT_SECONDS = 900.0
 """How long a try counts against its account."""
@@ -146,9 +145,8 @@ def forget(conn: Connection, account_id: int, *, now: float | None = None) -> No
     They go on to count at the source's host, which did see them.
     """
     at = db_now(conn) if now is None else now
-    make = sqlite_insert if conn.dialect.name == "sqlite" else postgresql_insert
     conn.execute(
-        make(passwords)
+        upsert(conn, passwords)
         .values(account_id=account_id, tries_forgotten_at=at)
         .on_conflict_do_update(index_elements=["account_id"], set_={"tries_forgotten_at": at})
     )

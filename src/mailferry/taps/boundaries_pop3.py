@@ -63,7 +63,7 @@ class Pop3Boundaries:
     @property
     def deletions(self) -> Deletions:
         """What the server deleted for this session: acknowledged, and made final by an acknowledged QUIT."""
-        return Deletions(self._gone)
+        return Deletions(self._gone, mailboxes={b"INBOX": self._gone} if self._gone else {})
 
     @property
     def resting(self) -> bool:

@@ -110,6 +110,13 @@ CONSOLE: Mapping[str, Words] = {
     "domain.open": Words("open until {until}", "开放至 {until}"),
     "domain.over": Words("over since {until}", "已于 {until} 结束"),
     "domain.paused": Words("paused", "已暂停"),
+    "domain.blocked": Words(
+        "blocked since {since}: the old host takes any password",
+        "自 {since} 起已停止：原邮箱服务器接受任意密码",
+    ),
+    "domain.refuses": Words("refuses a made-up password", "拒绝随意编造的密码"),
+    "domain.takes-any": Words("takes any password", "接受任意密码"),
+    "domain.variants": Words("; the source accepts variants: {which}", "；原服务器接受变体密码：{which}"),
     "domain.never-verified": Words("Never logged in", "从未登录"),
     "domain.configured-target": Words("as configured", "按配置"),
     "domain.see-accounts": Words("Its accounts", "查看账号"),

@@ -98,6 +98,11 @@ class ImapFramer:
         return len(self._tail)
 
     @property
+    def literal_left(self) -> int:
+        """How many octets of a literal are still to come; 0 in a line."""
+        return max(self._left, 0)
+
+    @property
     def at_boundary(self) -> bool:
         """Whether the stream stands between two commands or responses."""
         return self._left < 0 and not self._tail and not self._inside

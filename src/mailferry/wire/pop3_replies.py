@@ -123,18 +123,54 @@ class BodyEnd:
         return None
 
 
+def reply_follows(octets: bytes) -> bool | None:
+    """Whether octets begin with a status line; None when too few came to tell."""
+    head = octets[:5].upper()
+    for mark in (b"+OK", b"-ERR"):
+        if mark.startswith(head):
+            return None
+        if head.startswith(mark):
+            return head[len(mark) : len(mark) + 1] in {b" ", b"\r", b"\n"}
+    return False
+
+
 class DotReader:
     """Reads a multi-line body as a stream, without the dots that stuffing put there.
 
-    `feed` returns the octets of the body that are certain; after the final `.` line `done` is true
-    and `rest` holds what followed it. At most two octets are kept.
+    `feed` returns the octets of the body that are certain; after the body's end `done` is true and
+    `rest` holds what followed it. At most three octets are kept.
+
+    Servers that do it wrong betray themselves by what no other sends: a line that begins with one dot
+    and goes on (nothing is stuffed: `bare`), a dot inside a line right behind the last of `expected` octets,
+    or where only that line's end is missing from them. So an end is only the server's word: when no reply follows
+    it, `resume` takes it back.
     """
 
-    __slots__ = ("_at_start", "_open", "done", "rest")
+    __slots__ = (
+        "_at_start",
+        "_ending",
+        "_may_end",
+        "_open",
+        "_unstuffed",
+        "bare",
+        "done",
+        "doubtful",
+        "octets",
+        "rest",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, *, bare: bool = False, expected: int | None = None) -> None:
         self._at_start = True
-        self._open = b""  # a line's first octets that may be its stuffing or the end: `.` or `.` CR
+        self._open = b""  # octets that may be a line's stuffing or the end: `.` or `.` CR
+        self._ending = b""
+        self._may_end = [] if expected is None else [size for size in (expected - 2, expected) if size >= 0]
+        self._unstuffed = False
+        self.octets = 0
+        """Of the body, as far as it was returned."""
+        self.bare = bare
+        """The server does not stuff: all dots are the message's own."""
+        self.doubtful = False
+        """Dots were taken out before that was known: the body must be read again."""
         self.done = False
         self.rest = b""
 
@@ -146,15 +182,75 @@ class DotReader:
         before = b"\n" if self._at_start else b""
         data = before + self._open + data
         end = _find_end(data)
+        while self._may_end:
+            at = self._place_of(self._may_end[0], data, len(before))
+            if at is None or (end is not None and at >= end[0]):
+                break
+            cut = None if at < 0 else self._cut_short(data, len(before), at)
+            if cut is not None:
+                return cut
+            del self._may_end[0]
         if end:
-            self.done = True
-            self.rest = data[end[1] :]
             body = data[: end[0]]
+            self._at_start = True
+            self._ends(data, *end)
         else:
             self._open = data[-2:] if data.endswith(b"\n.\r") else data[-1:] if data.endswith(b"\n.") else b""
             body = data[: len(data) - len(self._open)]
             self._at_start = body.endswith(b"\n")
-        return body.replace(b"\n.", b"\n")[len(before) :]
+        return self._own(body, len(before))
+
+    def resume(self) -> bytes:
+        """Take the end back; return the octets of it, which are the body's own as all of `rest` is."""
+        if self._at_start:
+            self._found_bare()
+        self.done, self._at_start = False, True
+        self.octets += len(self._ending)
+        return self._ending
+
+    def _ends(self, data: bytes, place: int, behind: int) -> None:
+        self.done = True
+        self._open, self._ending, self.rest = b"", data[place:behind], data[behind:]
+
+    def _found_bare(self) -> None:
+        self.bare = True
+        self.doubtful = self.doubtful or self._unstuffed
+
+    def _own(self, body: bytes, start: int) -> bytes:
+        """Return octets without stuffing, counted; those before `start` only tell that a line begins."""
+        dots = 0 if self.bare else body.count(b"\n.")
+        if dots and body.count(b"\n..") < dots:
+            self._found_bare()
+        elif dots:
+            self._unstuffed = True
+            body = body.replace(b"\n..", b"\n.")
+        self.octets += len(body) - start
+        return body[start:]
+
+    def _cut_short(self, data: bytes, start: int, at: int) -> bytes | None:
+        """Return the body up to this place when a dot inside a line seems to end it there, else None."""
+        following = data[at : at + 3]
+        line_begins = at > 0 and data[at - 1] == 0x0A
+        if line_begins or not b".\r\n".startswith(following) or reply_follows(data[at + 3 :]) is False:
+            return None
+        self._at_start = False
+        if len(following) == 3:
+            self._ends(data, at, at + 3)
+        else:
+            self._open = following
+        return self._own(data[:at], start)
+
+    def _place_of(self, size: int, data: bytes, start: int) -> int | None:
+        """Return where in `data` a body of `size` octets is over; None behind it, -1 before."""
+        at = start + size - self.octets
+        if not self.bare:
+            place = data.find(b"\n..")
+            while 0 <= place <= at - 2:
+                at += 1
+                place = data.find(b"\n..", place + 2)
+        if at > len(data):
+            return None
+        return at if at >= start else -1
 
 
 class DotStuffer:

@@ -89,14 +89,7 @@ def _flips() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_flips")),
         sa.UniqueConstraint("address", "epoch", name=op.f("uq_flips_address_epoch")),
     )
-    op.create_index(
-        "ix_flips_unlogged",
-        "flips",
-        ["id"],
-        unique=False,
-        sqlite_where=sa.text("NOT logged"),
-        postgresql_where=sa.text("NOT logged"),
-    )
+    op.create_index("ix_flips_unlogged", "flips", ["logged", "id"], unique=False)
 
 
 def _nodes() -> None:

@@ -1,0 +1,191 @@
+"""Messages that the source shows over POP3 and hides from IMAP (windows of 30 days, caps of folders).
+
+They are copied into INBOX over POP3, under numbers of our own. When IMAP shows one later, its copy is
+there already: it changes over to INBOX's ledger and is not uploaded again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from mailferry.copying.batches import BatchCopier
+from mailferry.copying.book import MailboxBook, open_book
+from mailferry.copying.desk import Run
+from mailferry.copying.digests import body_digests
+from mailferry.copying.following import compared_with_brake, delete_copies, follow_deletions
+from mailferry.copying.learning import match_digests
+from mailferry.copying.lost_copies import forget_lost_copies
+from mailferry.copying.maildrop import Maildrop
+from mailferry.copying.maildrop_names import Listed
+from mailferry.copying.maildrop_numbers import Numbers
+from mailferry.copying.open_mailbox import OpenMailbox
+from mailferry.copying.rematch import rematch_target
+from mailferry.copying.results import Mode
+from mailferry.copying.settle import settle_intents
+from mailferry.copying.sides import at_target
+from mailferry.model.mail import MessageFacts
+from mailferry.plan.differences import Comparison, flags_key
+from mailferry.plan.mailbox_mapping import INBOX
+from mailferry.remote.imap_client import ImapClient
+from mailferry.remote.pop3_client import Pop3Client
+from mailferry.store import ledger, mailboxes, skipped, uidls
+from mailferry.store.ledger_blocks import LedgerEntry
+from mailferry.store.mailboxes import OVER_POP3, CopiedMailbox
+from mailferry.store.uidls import FactsOf
+
+
+async def count_hidden(run: Run) -> int:
+    """Count what POP3 alone shows into the pass's sums, as far as earlier passes copied or skipped it."""
+    account_id = run.request.account_id
+
+    def counts(conn: Connection) -> tuple[int, int]:
+        row = mailboxes.over_pop3(conn, account_id)
+        return (0, 0) if row is None else (ledger.size(conn, row.id), len(skipped.of_mailbox(conn, row.id)))
+
+    copied, skips = await run.register.read("hidden mail", counts)
+    work = run.work(OVER_POP3)
+    work.total, work.known_skips, work.octets = copied + skips, skips, work.octets or 0
+    return copied + skips
+
+
+class HiddenMail:
+    """Brings over what only the maildrop of `pop` shows; `target` is free to select INBOX."""
+
+    def __init__(self, run: Run, pop: Pop3Client, target: ImapClient) -> None:
+        self._run = run
+        self._pop = pop
+        self._target = target
+        self._mirror = run.request.mode is Mode.MIRROR
+
+    async def bring_over(self, listed: Listed, hidden: Sequence[int]) -> Mapping[bytes, int]:
+        """Copy the messages with these numbers; return the number of ours by name.
+
+        Copies of what is hidden no longer follow: IMAP shows it now, or it is gone. Raises Refused,
+        Unavailable or Stopped.
+        """
+        run, account_id = self._run, self._run.request.account_id
+        known, row = await run.register.read(
+            "hidden mail",
+            lambda conn: (
+                uidls.facts(conn, account_id, FactsOf.HIDDEN),
+                mailboxes.over_pop3(conn, account_id),
+            ),
+        )
+        if not hidden and row is None:
+            return {}
+        only = replace(listed, names={number: listed.names[number] for number in hidden})
+        numbers = Numbers(run, FactsOf.HIDDEN, known)
+        await numbers.give(only)
+        box = await self._open({uid: n for n, uid in numbers.by_number.items()}, listed)
+        if box.book.pending:
+            await settle_intents(box)
+        await self._copy(box, numbers, only)
+        await numbers.forget_gone(box.book, only)
+        return {name: numbers.by_number[number] for number, name in only.names.items()}
+
+    async def _open(self, by_uid: Mapping[int, int], listed: Listed) -> OpenMailbox:
+        run, account_id = self._run, self._run.request.account_id
+
+        def ensure(conn: Connection) -> CopiedMailbox:
+            return mailboxes.ensure(conn, account_id, OVER_POP3, target_name=INBOX, subscribed=True)
+
+        row = await run.register.write("map hidden mail", ensure)
+        with at_target():
+            status = await self._target.select(INBOX)
+        book = await open_book(run.register, row)
+        book.target_selected(status)
+        source = Maildrop(self._pop, by_uid, listed.sizes)
+        box = OpenMailbox(run, run.work(OVER_POP3), source, self._target, book, status)
+        if book.row.target_uidvalidity not in {None, status.uidvalidity}:
+            await rematch_target(self._target, book, status, copies_wanted=self._mirror, source=source)
+        await book.note(target_uidvalidity=status.uidvalidity)
+        if self._mirror:
+            await forget_lost_copies(box)
+        return box
+
+    async def _copy(self, box: OpenMailbox, numbers: Numbers, listed: Listed) -> None:
+        run, work, book = self._run, box.work, box.book
+        await self._leave_to_imap(box)
+        listing = Comparison(book.flags_keys(), book.settled_skips())
+        for number, uid in sorted(numbers.by_number.items()):
+            listing.feed(MessageFacts(uid, frozenset(), b"", listed.sizes.get(number)))
+        compared = await compared_with_brake(run, book, listing)
+        await book.drop_skips(listing.listed)
+        work.total, work.remaining = len(listing.listed), len(compared.new)
+        work.known_skips = len(book.settled_skips() & listing.listed)
+        box.count_octets(listing, compared.new)
+        await run.note_totals()
+        try:
+            await BatchCopier(box).copy(compared.new)
+        finally:
+            box.count_octets(listing, compared.new)
+        if not self._mirror or not listed.whole:
+            return
+        if compared.held is None:
+            await follow_deletions(box, compared.vanished)
+        else:
+            run.result.held[OVER_POP3] = (compared.held, len(compared.vanished))
+        await book.note(held_deletions=len(compared.vanished) if compared.held is not None else 0)
+
+    async def _leave_to_imap(self, box: OpenMailbox) -> None:
+        """Drop entries whose messages another ledger has by now, and copies that are there twice."""
+        if not len(box.book):
+            return
+        others = await self._run.register.read(
+            "ledgers", lambda conn: _other_copies(conn, self._run.request.account_id)
+        )
+        same, twice = [], []
+        for entry in box.book.entries():
+            places = others.get(entry.digest, ())
+            if entry.target_uid in places:
+                same.append(entry.source_uid)
+            elif places:
+                twice.append(entry.source_uid)
+        await box.book.forget(same)
+        if self._mirror:
+            await delete_copies(self._run, self._target, box.book, twice)
+
+
+def _other_copies(conn: Connection, account_id: int) -> dict[bytes, set[int]]:
+    """Return digest to target UIDs in INBOX, an empty set for copies in other mailboxes."""
+    found: dict[bytes, set[int]] = {}
+    for row in mailboxes.of_account(conn, account_id):
+        inbox = row.target_name.upper() == INBOX
+        for entry in ledger.load(conn, row.id):
+            found.setdefault(entry.digest, set()).update({entry.target_uid} if inbox else ())
+    return found
+
+
+async def without_those_over_pop3(box: OpenMailbox, new: Sequence[MessageFacts]) -> list[MessageFacts]:
+    """Return INBOX's new messages without those that came over POP3 before; these change over to its ledger."""
+    messages, book = list(new), box.book
+    if not messages or book.target_name.upper() != INBOX or book.source_name == OVER_POP3:
+        return messages
+    kept = await _kept_over_pop3(box.run, book)
+    if not kept:
+        return messages
+    mine = (await body_digests(box.source, [facts.uid for facts in messages])).by_uid
+    pairs = match_digests(mine, {entry.target_uid: entry.digest for entry in kept})
+    there = [
+        LedgerEntry(facts.uid, pairs[facts.uid], mine[facts.uid], flags_key(facts.flags))
+        for facts in messages
+        if facts.uid in pairs
+    ]
+    await book.add(there)
+    box.run.already(box.work, len(there))
+    return [facts for facts in messages if facts.uid not in pairs]
+
+
+async def _kept_over_pop3(run: Run, inbox: MailboxBook) -> list[LedgerEntry]:
+    """Return the entries of what came over POP3 and is not in INBOX's ledger yet."""
+    account_id, taken = run.request.account_id, inbox.target_uids()
+
+    def read(conn: Connection) -> list[LedgerEntry]:
+        row = mailboxes.over_pop3(conn, account_id)
+        entries = [] if row is None else list(ledger.load(conn, row.id))
+        return [entry for entry in entries if entry.target_uid and entry.target_uid not in taken]
+
+    return await run.register.read("hidden mail", read)

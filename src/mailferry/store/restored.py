@@ -1,0 +1,45 @@
+"""Whether the store is a restored back-up that knows fewer flips than `flips.log`.
+
+Until `mailferry db reconcile` was run, such a store serves no account before its flip and copies
+nothing: an account that it takes for one of the source's may long live on the target.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.internet.defer import DeferredLock
+
+from mailferry.model.account import BEFORE_FLIP, Phase
+from mailferry.store import flips_log
+from mailferry.store.database import Database
+
+
+class Restored:
+    """One per process. Looks once: while the service works the log never gets ahead of the store."""
+
+    def __init__(self, database: Database, flips_file: Path) -> None:
+        self._database = database
+        self._flips_file = flips_file
+        self._missing: frozenset[str] | None = None
+        self._looking = DeferredLock()
+
+    async def missing(self) -> frozenset[str]:
+        """Return the addresses whose flips the store does not know. Raises StoreUnavailable."""
+        if self._missing is None:
+            await self._looking.acquire()
+            try:
+                if self._missing is None:
+                    path = self._flips_file
+                    flips = await self._database.read(
+                        "flips known", lambda conn: flips_log.fewer_flips_than_log(conn, path)
+                    )
+                    self._missing = frozenset(flip.address for flip in flips)
+            finally:
+                self._looking.release()
+        return self._missing
+
+    async def holds_back(self, address: str, phase: Phase) -> bool:
+        """Whether the account is not served before the store is reconciled."""
+        missing = await self.missing()
+        return bool(missing) and (phase in BEFORE_FLIP or address in missing)

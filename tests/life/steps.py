@@ -1,0 +1,54 @@
+"""What several lives have in common."""
+
+from __future__ import annotations
+
+from mailferry.lab.host import LabHost
+from mailferry.model.account import Phase
+from mailferry.store import passwords
+from mailferry.store.passwords import PasswordRecord
+from tests.kit.move import OLD, USER, Move
+
+MINUTE = 60.0
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+def fill(move: Move) -> None:
+    """Lay a little mail into two mailboxes; what mail looks like matters elsewhere."""
+    store = move.source.mailstore(USER)
+    store.create(b"Projects")
+    for number in range(3):
+        letter(move.source, f"old {number}")
+        store.deliver(b"Subject: plan %d\r\n\r\nHi\r\n" % number, mailbox=b"Projects")
+
+
+def letter(host: LabHost, subject: str = "news") -> None:
+    """Let a message arrive at a host."""
+    host.mailstore(USER).deliver(b"Subject: %s\r\n\r\nHello\r\n" % subject.encode())
+
+
+def choose_password(host: LabHost, password: bytes) -> None:
+    """The user changes the password at the old host."""
+    object.__setattr__(host.premises.accounts[USER], "password", password)
+
+
+def source_logins(move: Move) -> int:
+    """How many connections the source has seen."""
+    return len(move.source.premises.records)
+
+
+def password_record(move: Move) -> PasswordRecord:
+    return move.database.read_now("row", lambda conn: passwords.get(conn, move.known().id))
+
+
+async def logged_in_once(move: Move, password: bytes = OLD) -> None:
+    """A session through the gate that ends at once."""
+    await move.logout(await move.admitted(password))
+
+
+async def switched(move: Move) -> None:
+    """Let the user log in and the account be copied and flipped."""
+    fill(move)
+    await logged_in_once(move)
+    await move.copy()
+    await move.time.until(lambda: move.phase() is Phase.SWITCHED, within=60)
