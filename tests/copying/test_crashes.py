@@ -182,3 +182,37 @@ def test_killed_five_times_over_nothing_is_lost_or_twice(copies: Copies, seed: i
         copies.run((label, 1 + (seed * 7 + step * 13) % 40))
     copies.finish()
     copies.same()
+
+
+@pytest.mark.hazard("D7")
+def test_killed_between_a_move_at_the_target_and_the_ledger_it_ends_equal(copies: Copies) -> None:
+    copies.fill(40, "Work")
+    copies.finish()
+    with imaplib.IMAP4("127.0.0.1", copies.source.ports["imap"]) as session:
+        session.login(OLD, PASSWORD)
+        session.select("INBOX")
+        session.uid("MOVE", "1:3", "Work")
+    assert copies.run(("moved-at-target", 1))["code"] == crash.KILLED
+    copies.finish()
+    copies.same()
+
+
+@pytest.mark.hazard("D6")
+def test_killed_before_new_numbers_are_written_it_ends_equal(copies: Copies) -> None:
+    copies.fill(40)
+    copies.finish()
+    copies.source.doveadm("mailbox", "update", "-u", OLD, "--uid-validity", "4711", "INBOX")
+    assert copies.run(("matched-again", 1))["code"] == crash.KILLED
+    told = copies.finish()
+    assert told["copied"] == 0
+    copies.same()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", FIRST_COPY)
+def test_each_place_of_a_first_copy_kills_three_runs_in_a_row(copies: Copies, label: str) -> None:
+    copies.fill(90, "Work", "&mHl27g-")
+    killed = [copies.run((label, 1))["code"] for _ in range(3)]
+    assert killed[0] == crash.KILLED
+    copies.finish()
+    copies.same()

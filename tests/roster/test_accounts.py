@@ -16,8 +16,9 @@ from mailferry.roster.account_views import eta_seconds, percent
 from mailferry.roster.lookup import NoSuchAccount
 from mailferry.roster.refusals import RosterRefusal
 from mailferry.store import accounts as rows
-from mailferry.store import cutovers, flips_log, mailboxes, passwords, sessions, skipped, wrong_tries
+from mailferry.store import cutovers, flips_log, mailboxes, passwords, remarks, sessions, skipped, wrong_tries
 from mailferry.store.database import Database
+from mailferry.store.remarks import RemarkKind
 from mailferry.store.wrong_tries import TryKeys, TryLimits
 from tests.kit.stores import OpenStore
 from tests.roster.rows import WHO, audited, ring, with_domain
@@ -38,6 +39,7 @@ CONTRACT = {
     "percent",
     "eta_seconds",
     "completeness",
+    "remarks",
     "last_run",
     "password",
     "bypass",
@@ -379,3 +381,22 @@ def test_a_domain_is_switched_as_far_as_it_can_be(store: Database, tmp_path: Pat
     assert [address for address, _ in result.left] == ["never@a.test"]
     assert now_of(store, never).phase is Phase.PRECOPY
     assert now_of(store, elsewhere).phase is Phase.PRECOPY
+
+
+def test_an_account_shows_what_its_copy_could_not_bring_over(store: Database) -> None:
+    account = precopy(store, "a@a.test")
+    store.run_now(
+        "remark",
+        lambda conn: [
+            remarks.note(conn, account.id, RemarkKind.KEYWORD, b"$Label1", number=3, add=True),
+            remarks.note(conn, account.id, RemarkKind.KEYWORD, b"$Label1", number=2, add=True),
+            remarks.note(conn, account.id, RemarkKind.REFUSED, b"&mHl27g-", number=1, detail="NO", now=7.0),
+            remarks.note(conn, account.id, RemarkKind.DOUBLED, number=1),
+            remarks.forget(conn, account.id, RemarkKind.DOUBLED),
+        ],
+    )
+    shown = accounts.show(store, "a@a.test")["remarks"]
+    assert [(one["kind"], one["subject"], one["number"], one["detail"]) for one in shown] == [
+        ("keyword_not_permitted", "$Label1", 5, None),
+        ("mailbox_refused", "项目", 1, "NO"),
+    ]

@@ -74,6 +74,10 @@ def _flat(value: dict[str, Any], before: str = "") -> list[tuple[str, object]]:
     for name, inner in value.items():
         if isinstance(inner, dict):
             facts += _flat(inner, f"{before}{name}.")
+        elif name == "remarks":
+            for one in inner:
+                words = (one["subject"], str(one["number"]), one["detail"])
+                facts.append((f"remark.{one['kind']}", " ".join(word for word in words if word)))
         else:
             facts.append((before + name, inner))
     return facts

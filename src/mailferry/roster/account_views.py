@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mailferry.model.account import Phase, State
 from mailferry.model.causes import CAUSES
+from mailferry.plan.mailbox_mapping import shown_name
 from mailferry.providers.sentences import advice
 from mailferry.roster.moments import moment
 from mailferry.store.accounts import Account, HistoryRow
 from mailferry.store.domains import Domain
 from mailferry.store.passwords import PasswordRecord
+from mailferry.store.remarks import Remark
 
 _LONGEST_ETA = 365 * 86400.0
 
@@ -37,7 +40,13 @@ def summary(account: Account, *, now: float) -> dict[str, Any]:
 
 
 def whole(
-    account: Account, domain: Domain, password: PasswordRecord, *, now: float, sessions: int = 0
+    account: Account,
+    domain: Domain,
+    password: PasswordRecord,
+    *,
+    now: float,
+    sessions: int = 0,
+    remarks: Sequence[Remark] = (),
 ) -> dict[str, Any]:
     """Return everything about one account; no secret and nothing made from one."""
     return {
@@ -59,6 +68,7 @@ def whole(
         "percent": percent(account),
         "eta_seconds": eta_seconds(account, now=now),
         "completeness": account.completeness,
+        "remarks": [_remark(one) for one in remarks],
         "approved_at": moment(account.approved_at),
         "last_run": _last_run(account),
         "late_mail_at": moment(account.swept_at),
@@ -119,6 +129,17 @@ def eta_seconds(account: Account, *, now: float) -> int | None:
         return None
     seconds = elapsed * left / done
     return round(seconds) if seconds < _LONGEST_ETA else None
+
+
+def _remark(one: Remark) -> dict[str, Any]:
+    """Return what the copy met that nobody can mend, or that somebody should know."""
+    return {
+        "kind": one.kind.value,
+        "subject": shown_name(one.subject),
+        "number": one.number,
+        "detail": one.detail,
+        "since": moment(one.first_at),
+    }
 
 
 def _octets(account: Account) -> dict[str, int]:

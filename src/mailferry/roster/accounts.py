@@ -14,7 +14,7 @@ from mailferry.roster.account_views import history_row, summary, whole
 from mailferry.roster.lookup import account_at, domain_at
 from mailferry.roster.moments import moment
 from mailferry.roster.refusals import RosterRefusal
-from mailferry.store import account_listing, cutovers, passwords
+from mailferry.store import account_listing, cutovers, passwords, remarks
 from mailferry.store import accounts as account_rows
 from mailferry.store import skipped as skipped_rows
 from mailferry.store.account_listing import AccountFilter
@@ -98,6 +98,7 @@ def show(database: Database, address: str) -> dict[str, Any]:
             passwords.get(conn, account.id),
             now=db_now(conn),
             sessions=cutovers.open_count(conn, account.id),
+            remarks=remarks.of_account(conn, account.id),
         )
 
     return database.read_now("account", read)
