@@ -115,8 +115,8 @@ async def test_bytes_flags_keywords_dates_names_and_subscriptions_arrive(rig: Ri
 @pytest.mark.hazard("D13")
 async def test_pop3_clients_find_the_uidls_that_they_know(rig: Rig) -> None:
     await peers.in_thread(fill, rig.source)
-    await rig.run()
-    state = await learn_uidls(rig.desk, rig.account_id)
+    result = await rig.run()
+    state = await learn_uidls(rig.desk, rig.account_id, result.maildrop, asked=result.maildrop_asked)
     await turn()
     assert (state.ready, state.hidden, state.paired) == (True, 0, state.shown)
     from mailferry.store import uidls

@@ -326,7 +326,7 @@ async def test_pop3_gives_the_same_octets_and_headers(dovecot: Dovecot) -> None:
     sink, headers = Collected(), Collected()
     assert (await client.fetch(range(1, 152), sink)).refused.keys() == {151}
     assert [sink.messages[n] for n in range(1, 151)] == bodies
-    await client.top(3, 0, headers)
+    await client.fetch([3], headers, top_lines=0)
     assert headers.messages == {3: b"Subject: 2\r\n\r\n"}
     await client.quit()
 

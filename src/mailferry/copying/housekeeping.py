@@ -20,7 +20,7 @@ from mailferry.model.account import COPIED_IN, Event, Phase
 from mailferry.model.causes import Cause
 from mailferry.observe.log import Log
 from mailferry.passwords.sealing import KeyRing
-from mailferry.store import account_listing, accounts, domains, flips_log, passwords, samples
+from mailferry.store import account_listing, accounts, domains, flips_log, pace_hours, passwords, samples
 from mailferry.store.database import Database, db_now
 from mailferry.store.domains import Domain
 from mailferry.store.faults import StoreUnavailable
@@ -69,6 +69,7 @@ class Housekeeping:
             await self._database.run(
                 "prune", lambda conn: samples.prune(conn, before=db_now(conn) - SAMPLES_KEPT_SECONDS)
             )
+            await self._database.run("prune", pace_hours.prune)
         except StoreUnavailable as error:
             self._log.error("housekeeping waits", why=str(error))
 

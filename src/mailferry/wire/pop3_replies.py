@@ -186,6 +186,8 @@ class DotReader:
             at = self._place_of(self._may_end[0], data, len(before))
             if at is None or (end is not None and at >= end[0]):
                 break
+            if at == len(data) and data.endswith((b"\n.", b"\n.\r")):
+                break  # these octets may be the right end themselves: the next ones tell
             cut = None if at < 0 else self._cut_short(data, len(before), at)
             if cut is not None:
                 return cut
