@@ -122,7 +122,6 @@ class Stage:
             },
             certificate=doors,
         )
-        self.service.run("db", "upgrade")
         self.service.run(
             "domain", "add", DOMAIN,
             "--source", f"imap://127.0.0.1:{self.source.ports['imap']}{terms}",
