@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,21 +62,24 @@ class ServiceProcess:
 
     def start(self, words: Sequence[str] = ()) -> None:
         """Run `serve` until it says that every worker serves. Raises ServiceBroke."""
-        notices = self.config.with_name(f"notify-{os.urandom(3).hex()}")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, self.log.open("ab") as log:
-            ready.bind(str(notices))
-            try:
-                self._serve = subprocess.Popen(
-                    [*_PROGRAM, "--config", self.config, "serve", *words],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env={**os.environ, **self.environment, "NOTIFY_SOCKET": str(notices)},
-                    start_new_session=self.own_session,
-                )
-                self._await_ready(self._serve, ready)
-            finally:
-                notices.unlink()
+        with (
+            tempfile.TemporaryDirectory(
+                prefix="notify-"
+            ) as place,  # the path of a UNIX socket has 107 octets
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready,
+            self.log.open("ab") as log,
+        ):
+            notices = f"{place}/socket"
+            ready.bind(notices)
+            self._serve = subprocess.Popen(
+                [*_PROGRAM, "--config", self.config, "serve", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self.environment, "NOTIFY_SOCKET": notices},
+                start_new_session=self.own_session,
+            )
+            self._await_ready(self._serve, ready)
 
     def kill(self) -> None:
         """End the parent as a power cut would; its workers end with it."""
