@@ -50,7 +50,7 @@ BROKEN_TURN_SECONDS = 60.0
 MakeDesk = Callable[[Account, Domain], CopyDesk]
 
 
-class _Turn:
+class Turn:
     """One account's turn: its lease, kept fresh, and the coroutine that works under it."""
 
     def __init__(self, leased: LeasedAccount, sure_at: float) -> None:
@@ -88,7 +88,7 @@ class CopyQueue:
         self._make_desk = make_desk
         self._pace = pace
         self._at_once = at_once
-        self._turns: dict[int, _Turn] = {}
+        self._turns: dict[int, Turn] = {}
         self._look = task.LoopingCall(self._take)
         self._renew = task.LoopingCall(self._renew_leases)
         self._watch = task.LoopingCall(self._let_go_of_old)
@@ -175,11 +175,11 @@ class CopyQueue:
             turns[account_id].courtesy.user_waits({Protocol.POP3, Protocol.IMAP})
 
     def _give_turn(self, leased: LeasedAccount, asked_at: float) -> None:
-        turn = _Turn(leased, asked_at)
+        turn = Turn(leased, asked_at)
         self._turns[turn.account.id] = turn
         turn.working = defer.Deferred.fromCoroutine(self._work(turn))
 
-    async def _work(self, turn: _Turn) -> None:
+    async def _work(self, turn: Turn) -> None:
         log = self._tools.log.bind(session=f"copy{turn.account.id}")
         wait: float | None = BROKEN_TURN_SECONDS
         try:
@@ -220,7 +220,7 @@ class CopyQueue:
             if self._turns.get(turn.account.id) is turn:
                 del self._turns[turn.account.id]
 
-    async def _give_back(self, turn: _Turn, wait: float | None) -> None:
+    async def _give_back(self, turn: Turn, wait: float | None) -> None:
         try:
             await self._tools.database.run(
                 "release",
@@ -235,7 +235,7 @@ class CopyQueue:
         for turn in list(self._turns.values()):
             await self._renew_one(turn)
 
-    async def _renew_one(self, turn: _Turn) -> None:
+    async def _renew_one(self, turn: Turn) -> None:
         asked_at = self._since_boot()
         try:
             turn.lease = await self._tools.database.run(
