@@ -62,9 +62,7 @@ def test_a_state_directory_that_cannot_be_written_is_told_with_its_key(place: Pl
 
 
 def test_a_port_that_somebody_has_is_named_with_how_to_find_him(place: Place) -> None:
-    with socket.socket() as somebody:
-        somebody.bind(("127.0.0.1", place.port))
-        somebody.listen()
+    with socket.create_server(("127.0.0.1", place.port)):
         fault = place.fails("serve")
     assert fault.startswith(f"tcp:{place.port}:interface=127.0.0.1: Address already in use")
     assert f"ss -ltnp sport = :{place.port}" in fault
