@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.lab_service import LabService
+from tests.kit.hostile_octets import HOSTILE_IMAP, HOSTILE_POP3
 from tests.kit.service import until
 
 pytestmark = pytest.mark.timeout(240)
@@ -21,50 +22,7 @@ GIVES_UP_SECONDS = 20.0
 KEPT_KIB = 16
 HELD = 300
 
-TLS_HELLO = bytes.fromhex("16030100c8010000c40303") + b"\x11" * 190
-SHARED: dict[str, bytes] = {
-    "8-bit": bytes(range(128, 256)) + b"\r\n",
-    "a line of 1 MB": b"x" * 1_000_000,
-    "an HTTP request": b"GET / HTTP/1.1\r\nHost: mail.firm.test\r\n\r\n",
-    "a TLS hello": TLS_HELLO,
-    "a PROXY line": b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
-}
-IMAP: dict[str, bytes] = {
-    **SHARED,
-    "NUL": b"a \0NOOP\0\r\n",
-    "a tag of 20 kB": b"a" * 20_000 + b" NOOP\r\n",
-    "a literal of 2 GB": b"a LOGIN {2000000000}\r\n",
-    "a literal of 2 GB at once": b"a LOGIN {2000000000+}\r\n" + b"y" * 100_000,
-    "a negative literal": b"a LOGIN {-1}\r\n",
-    "a literal of 20 digits": b"a LOGIN {99999999999999999999}\r\n",
-    "60,000 parentheses": b"a ID " + b"(" * 60_000 + b"\r\n",
-    "ID with 6,000 pairs": b"a ID (" + b'"k" "v" ' * 6_000 + b")\r\n",
-    "5 kB of junk base64": b"a AUTHENTICATE PLAIN " + b"!=\t" * 1_700 + b"\r\n",
-    "200 bad commands": b"a WHAT\r\n" * 200,
-    "bare LF": b"a NOOP\n" * 10,
-    "STARTTLS with a command behind": b"a STARTTLS\r\nb NOOP\r\n",
-    "an unfinished escape": b'a LOGIN "u\\\r\n',
-    "COMPRESS": b"a COMPRESS DEFLATE\r\n",
-}
-POP3: dict[str, bytes] = {
-    **SHARED,
-    "NUL": b"LI\0ST\0\r\n",
-    "a tag of 20 kB": b"USER " + b"a" * 20_000 + b"\r\n",
-    "a literal of 2 GB": b"{2000000000}\r\n",
-    "a literal of 2 GB at once": b"{2000000000+}\r\n" + b"y" * 100_000,
-    "a negative literal": b"RETR {-1}\r\n",
-    "a literal of 20 digits": b"RETR 99999999999999999999\r\n",
-    "60,000 parentheses": b"(" * 60_000 + b"\r\n",
-    "ID with 6,000 pairs": b"ID (" + b'"k" "v" ' * 6_000 + b")\r\n",
-    "5 kB of junk base64": b"AUTH PLAIN " + b"!=\t" * 1_700 + b"\r\n",
-    "200 bad commands": b"WHAT\r\n" * 200,
-    "bare LF": b"LIST\n" * 4,
-    "STARTTLS with a command behind": b"STLS\r\nNOOP\r\n",
-    "an unfinished escape": b'PASS "u\\\r\n',
-    "COMPRESS": b"COMPRESS DEFLATE\r\n",
-}
-assert IMAP.keys() == POP3.keys()
-assert len(IMAP) == 19
+assert len(HOSTILE_IMAP) == 19
 
 REFUSALS = {
     "imap": rb"(?:\* (?:BAD|BYE)|[!-~]{1,100} (?:BAD|NO)) [^\r\n]{1,500}\r\n",
@@ -174,7 +132,7 @@ def test_each_of_the_nineteen_inputs_is_refused_and_the_next_user_is_served(
 ) -> None:
     (worker,) = house.service.workers("proxy")
     before = resident_kib(house)
-    for name, octets in (IMAP if protocol == "imap" else POP3).items():
+    for name, octets in (HOSTILE_IMAP if protocol == "imap" else HOSTILE_POP3).items():
         for pieces in (1, 3):
             stranger = Stranger(door(house, protocol, when))
             if when == "inside TLS":

@@ -9,29 +9,10 @@ from twisted.internet.defer import Deferred
 
 from mailferry.model.access import Protocol
 from tests.frontends.test_driver import House, house, turn
+from tests.kit.hostile_octets import HOSTILE_IMAP, HOSTILE_POP3
 from tests.kit.scripted import Talk
 
-HOSTILE: dict[str, bytes] = {
-    "NUL": b"a \0NOOP\0\r\n",
-    "8-bit": bytes(range(128, 256)) + b"\r\n",
-    "a tag of 20 kB": b"a" * 20_000 + b" NOOP\r\n",
-    "a line of 1 MB": b"x" * 1_000_000,
-    "a literal of 2 GB": b"a LOGIN {2000000000}\r\n",
-    "a literal of 2 GB at once": b"a LOGIN {2000000000+}\r\n" + b"y" * 100_000,
-    "a negative literal": b"a LOGIN {-1}\r\n",
-    "a literal of 20 digits": b"a LOGIN {99999999999999999999}\r\n",
-    "60,000 parentheses": b"a ID " + b"(" * 60_000 + b"\r\n",
-    "ID with 6,000 pairs": b"a ID (" + b'"k" "v" ' * 6_000 + b")\r\n",
-    "5 kB of junk base64": b"a AUTHENTICATE PLAIN " + b"!=\t" * 1_700 + b"\r\n",
-    "200 bad commands": b"a WHAT\r\n" * 200,
-    "bare LF": b"a NOOP\n" * 10,
-    "an HTTP request": b"GET / HTTP/1.1\r\nHost: mail.firm.test\r\n\r\n",
-    "a TLS hello": bytes.fromhex("16030100c8010000c40303") + b"\x11" * 190,
-    "a PROXY line": b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
-    "STARTTLS with a command behind": b"a STARTTLS\r\nb NOOP\r\n",
-    "an unfinished escape": b'a LOGIN "u\\\r\n',
-    "COMPRESS": b"a COMPRESS DEFLATE\r\n",
-}
+HOSTILE = {Protocol.IMAP: HOSTILE_IMAP, Protocol.POP3: HOSTILE_POP3}
 
 
 async def settled(client: Talk, here: House) -> None:
@@ -54,16 +35,17 @@ async def settled(client: Talk, here: House) -> None:
 @pytest.mark.hazard("T13")
 @pytest.mark.hazard("T14")
 @pytest.mark.parametrize("protocol", list(Protocol))
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", HOSTILE_IMAP)
 async def test_hostile_input_is_refused_and_the_next_client_is_served(protocol: Protocol, name: str) -> None:
     here = house(protocol)
+    octets = HOSTILE[protocol][name]
     for pieces in (1, 3):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         client = await here.greeted()
-        size = len(HOSTILE[name]) // pieces + 1
-        for start in range(0, len(HOSTILE[name]), size):
+        size = len(octets) // pieces + 1
+        for start in range(0, len(octets), size):
             if client.lost is None:
-                client.send(HOSTILE[name][start : start + size])
+                client.send(octets[start : start + size])
                 await turn()
         await settled(client, here)
         assert b"\r\n+ " not in client.received  # no invitation to send a literal

@@ -9,22 +9,16 @@ from __future__ import annotations
 import contextlib
 import grp
 import imaplib
-import os
-import shutil
 import socket
 import socketserver
 import struct
-import tempfile
 import threading
-import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from mailferry.lab.free_ports import free_port
-from tests.kit import debian
-from tests.kit.daemon import Daemon, DaemonDied, answers, plain_user
+from tests.kit.daemon import Daemon
+from tests.kit.peer_process import PeerProcess
 
 ADMIN, ADMIN_PASSWORD = "cyrusadmin", "only-here"
 
@@ -41,78 +35,30 @@ class Options:
     """Lines added to the end of imapd.conf, such as `maxmessagesize: 1024`."""
 
 
-class Cyrus:
+class Cyrus(PeerProcess):
     """A running Cyrus. `ports` has `imap` and `pop3`."""
 
     name = "cyrus"
 
     def __init__(self, tmp_path: Path, options: Options) -> None:
         self.options = options
-        self._found = debian.find("cyrus")
-        self._user = plain_user()
-        # a socket's path may have 108 octets, and `nobody` cannot enter root's temporary folders
-        self.directory = Path(tempfile.mkdtemp(prefix="cyrus-", dir="/tmp"))
-        self._remove = weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
+        super().__init__(tmp_path)
         for part in ("conf", "conf/db", "conf/proc", "conf/lock", "conf/socket", "spool"):
             (self.directory / part).mkdir(mode=0o755)
         self.passwords = {name: _octets(password) for name, password in options.users.items()}
         self.passwords[ADMIN] = ADMIN_PASSWORD.encode()
         self._passwords_server = _serve_passwords(self.directory / "mux", self.passwords)
         self._give_away()
-        self._daemon: Daemon | None = None
-        self.ports: dict[str, int] = {}
         self.start()
         for name in options.users:
             self.create_account(name)
 
-    @property
-    def version(self) -> str:
-        """Cyrus's version number."""
-        return self._found.version
-
-    @property
-    def log(self) -> Path:
-        """What its processes write; they tell most to syslog alone."""
-        return self.directory / "log"
-
-    @property
-    def pid(self) -> int:
-        """The process id of its master process."""
-        assert self._daemon is not None
-        return self._daemon.pid
-
-    def log_text(self) -> str:
-        """Return the whole log."""
-        return self.log.read_text(errors="replace") if self.log.exists() else ""
-
-    def start(self) -> None:
-        """Start, or start again after `stop(keep=True)` or `kill()`, on the same ports and mail."""
-        for attempt in range(5):
-            ports = self.ports or {"imap": free_port(), "pop3": free_port()}
-            self._configure(ports)
-            self._daemon = self._spawn()
-            try:
-                self._daemon.wait_ready(partial(_greets, ports))
-            except DaemonDied:
-                if attempt == 4 or self.ports:
-                    raise
-                continue
-            self.ports = ports
-            return
-
     def stop(self, *, keep: bool = False) -> None:
         """End Cyrus: at once, directory and all, or in good order when `keep` says it will start again."""
-        if self._daemon is not None:
-            (self._daemon.stop if keep else self._daemon.kill)()
+        super().stop(keep=keep)
         if not keep:
             self._passwords_server.shutdown()
             self._passwords_server.server_close()
-            self._remove()
-
-    def kill(self) -> None:
-        """End Cyrus as a power cut would; `start()` brings it back."""
-        assert self._daemon is not None
-        self._daemon.kill()
 
     def create_account(self, user: str) -> None:
         """Make the user's INBOX."""
@@ -136,19 +82,18 @@ class Cyrus:
     def _root(self, user: str) -> str:
         return f"user.{user}" if self.options.inbox_prefix else f"user/{user}"
 
-    def _spawn(self) -> Daemon:
+    def _services(self) -> Sequence[str]:
+        return ("imap", "pop3")
+
+    def _port_was_taken(self) -> bool:
+        return True  # it tells why it could not start to syslog alone
+
+    def _spawn(self, ports: Mapping[str, int]) -> Daemon:
+        self._configure(ports)
         home = self.directory
         command = [str(self._found.program), "-D", "-C", f"{home}/imapd.conf", "-M", f"{home}/cyrus.conf"]
         command += ["-p", f"{home}/master.pid"]
         return Daemon(command, log=self.log, env=self._found.env, cwd=home, user=self._user)
-
-    def _give_away(self) -> None:
-        """As root: let the user that Cyrus runs as own its directory, and anybody enter it."""
-        self.directory.chmod(0o755)
-        if os.getuid() != 0:
-            return
-        for path in (self.directory, *self.directory.rglob("*")):
-            os.chown(path, self._user.pw_uid, self._user.pw_gid)
 
     def _configure(self, ports: Mapping[str, int]) -> None:
         home, programs = self.directory, self._found.program.parent
@@ -188,10 +133,6 @@ class Cyrus:
         (home / "cyrus.conf").write_text(
             "\n".join(["START {", recover, "}", "SERVICES {", *services, "}", "EVENTS {", "}", ""])
         )
-
-
-def _greets(ports: Mapping[str, int]) -> bool:
-    return all(answers(port) for port in ports.values())
 
 
 def _octets(password: str | bytes) -> bytes:

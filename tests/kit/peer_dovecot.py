@@ -6,17 +6,14 @@ import base64
 import json
 import os
 import shutil
-import tempfile
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from mailferry.lab.dovecot_configuration import DovecotTerms, dovecot_configuration
-from mailferry.lab.free_ports import free_port
 from tests.kit import debian
-from tests.kit.daemon import Daemon, DaemonDied, answers, plain_user, run_as
+from tests.kit.daemon import Daemon, run_as
+from tests.kit.peer_process import PeerProcess
 
 SPECIAL_USE = {
     "Sent": r"\Sent",
@@ -55,21 +52,16 @@ class Options:
     """Lines added to the end of the configuration."""
 
 
-class Dovecot:
+class Dovecot(PeerProcess):
     """A running Dovecot. `ports` has `imap`, `pop3`, `lmtp` and, with a certificate, `imaps`, `pop3s`."""
 
     name = "dovecot"
 
     def __init__(self, tmp_path: Path, options: Options) -> None:
         self.options = options
-        self._found = debian.find("dovecot")
-        if self._found.version.startswith("2.4"):
-            raise debian.PeerMissing(f"Dovecot {self._found.version} is not understood yet: 2.3 is")
-        self._user = plain_user()
-        self.directory = Path(
-            tempfile.mkdtemp(prefix="dovecot-", dir="/tmp" if os.getuid() == 0 else tmp_path)
-        )
-        self._remove = weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
+        super().__init__(tmp_path)
+        if self.version.startswith("2.4"):
+            raise debian.PeerMissing(f"Dovecot {self.version} is not understood yet: 2.3 is")
         for part in ("run", "mail"):
             (self.directory / part).mkdir(mode=0o755)
         self.config = self.directory / "dovecot.conf"
@@ -83,59 +75,11 @@ class Dovecot:
         if options.master is not None:
             self._master_path.write_bytes(_line(*options.master))
         self._give_away()
-        self._daemon: Daemon | None = None
-        self.ports: dict[str, int] = {}
         self.start()
-
-    @property
-    def version(self) -> str:
-        """Dovecot's version number."""
-        return self._found.version
-
-    @property
-    def log(self) -> Path:
-        """The file that all of Dovecot's processes log to."""
-        return self.directory / "log"
-
-    @property
-    def pid(self) -> int:
-        """The process id of Dovecot's master process."""
-        assert self._daemon is not None
-        return self._daemon.pid
-
-    def log_text(self) -> str:
-        """Return the whole log."""
-        return self.log.read_text(errors="replace") if self.log.exists() else ""
-
-    def start(self) -> None:
-        """Start, or start again after `stop(keep=True)` or `kill()`, on the same ports and mail."""
-        for attempt in range(5):
-            ports = self.ports or {service: free_port() for service in self._services()}
-            self.config.write_text(dovecot_configuration(self._terms(ports)))
-            self._daemon = self._spawn()
-            try:
-                self._daemon.wait_ready(partial(_greets, ports))
-            except DaemonDied:
-                if attempt == 4 or self.ports or "Address already in use" not in self.log_text():
-                    raise
-                continue
-            self.ports = ports
-            return
-
-    def stop(self, *, keep: bool = False) -> None:
-        """End Dovecot: at once, directory and all, or in good order when `keep` says it will start again.
-
-        An orderly stop takes Dovecot a second.
-        """
-        if self._daemon is not None:
-            (self._daemon.stop if keep else self._daemon.kill)()
-        if not keep:
-            self._remove()
 
     def kill(self) -> None:
         """End Dovecot as a power cut would; `start()` brings it back."""
-        assert self._daemon is not None
-        self._daemon.kill()
+        super().kill()
         (self.directory / "run" / "master.pid").unlink(missing_ok=True)
 
     def set_password(self, user: str, password: str | bytes) -> None:
@@ -180,17 +124,10 @@ class Dovecot:
         secure = [f"{p}s" for p in plain if p != "lmtp"] if self.options.certificate else []
         return plain + secure
 
-    def _spawn(self) -> Daemon:
+    def _spawn(self, ports: Mapping[str, int]) -> Daemon:
+        self.config.write_text(dovecot_configuration(self._terms(ports)))
         command = [str(self._found.program), "-F", "-c", str(self.config)]
         return Daemon(command, log=self.log, cwd=self.directory, user=self._user)
-
-    def _give_away(self) -> None:
-        """As root: let the user that Dovecot runs as own its directory, and anybody enter it."""
-        self.directory.chmod(0o755)
-        if os.getuid() != 0:
-            return
-        for path in (self.directory, *self.directory.rglob("*")):
-            os.chown(path, self._user.pw_uid, self._user.pw_gid)
 
     def _replace_users(self, content: bytes) -> None:
         fresh = self.users_path.with_name(self.users_path.name + ".new")
@@ -229,11 +166,6 @@ class Dovecot:
                 shutil.copyfile(given, copy)
             self._give_away()
         return files
-
-
-def _greets(ports: Mapping[str, int]) -> bool:
-    """Whether every listener is up; those that wait for a TLS hello stay silent."""
-    return all(answers(port, greeting=not name.endswith("s")) for name, port in ports.items())
 
 
 def _line(user: str, password: str | bytes) -> bytes:
