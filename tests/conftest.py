@@ -17,6 +17,20 @@ pytest_plugins = ["tests.kit.peer_plugin", "tests.kit.stores"]
 DEFAULT_DEADLINE = 10.0
 
 
+def pytest_collection_finish() -> None:
+    """Take what is loaded out of the garbage collector's sight: it looks after every async test."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _modules_stay_out_of_the_collectors_sight() -> Iterator[None]:
+    """The same for what a file of tests loaded besides."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Give each coroutine test its deadline; keep plain tests out of the reactor's greenlet."""
