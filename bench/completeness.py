@@ -31,12 +31,12 @@ def check_counts(who: str, source: Path, target: Path) -> None:
         raise NotComplete(f"{who}: mailbox -> (source, target): {wrong or actual - expected}")
 
 
-def check_octets(who: str, source: tuple[Dovecot, str], target: tuple[Dovecot, str], *, marks: bool) -> None:
-    """Raise NotComplete unless both accounts hold the same octets and `marks`: flags, keywords, dates.
+def check_octets(who: str, here: oracle.Mail, target: tuple[Dovecot, str], *, marks: bool) -> None:
+    """Raise NotComplete unless the target holds the octets of the source's mail `here` and its `marks`.
 
-    By Dovecot's own word.
+    These are flags, keywords, dates. By Dovecot's own word.
     """
-    here, there = oracle.read(*source), oracle.read(*target)
+    there = oracle.read(*target)
     lines = oracle.differences(here, there) if marks else []
     if not marks and _digests(here) != _digests(there):
         lines = ["the octets differ"]

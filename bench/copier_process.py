@@ -8,6 +8,7 @@ tells when it is ready, and one what each pass took. It ends with its standard i
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -180,6 +181,8 @@ def main() -> int:
     def failed(failure: Failure) -> None:
         tell(clean=False, why=failure.getTraceback())
         reactor.stop()
+
+    gc.freeze()  # as the service's parent does before it forks
 
     def begin() -> None:
         defer.ensureDeferred(_serve(reactor, Path(sys.argv[1]))).addErrback(failed)

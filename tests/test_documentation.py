@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import fields
 from pathlib import Path
 
 from mailferry.model.account import TRANSITIONS, Phase, state_of
-from mailferry.model.causes import CAUSES
-from mailferry.model.profile import Profile
 
 ROOT = Path(__file__).parents[1]
 
@@ -53,19 +50,3 @@ def test_every_room_is_in_the_picture_of_the_floors() -> None:
     text = (ROOT / "docs/architecture.md").read_text()
     rooms = {p.name for p in (ROOT / "src/mailferry").iterdir() if p.is_dir() and p.name != "__pycache__"}
     assert {room for room in rooms if f"{room}/" not in text} == set()
-
-
-def test_the_page_on_providers_names_every_key_of_a_profile() -> None:
-    text = (ROOT / "docs/providers.md").read_text()
-    shown = {row[0] for row in table_rows(text, "## Keys of a profile")}
-    assert shown == {field.name for field in fields(Profile)} - {"profile_id"}
-
-
-def test_the_page_on_providers_tells_what_follows_from_each_cause() -> None:
-    text = (ROOT / "docs/providers.md").read_text()
-    shown = {row[0]: tuple(row[1:]) for row in table_rows(text, "## Causes")}
-    real = {
-        cause.value: (facts.actor.value, facts.answer.value, "yes" if facts.retries else "no")
-        for cause, facts in CAUSES.items()
-    }
-    assert shown == real

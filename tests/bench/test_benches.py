@@ -54,6 +54,7 @@ def test_the_copy_bench_measures_itself_and_its_peers_on_small_sets() -> None:
     assert "failed" not in ran.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.hazard("D1")
 @pytest.mark.peer("dovecot")
 def test_the_crash_bench_kills_and_finds_nothing_wrong() -> None:

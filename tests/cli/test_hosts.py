@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from sqlalchemy import Connection
 
 from mailferry.lab.rehearsal_hosts import RehearsalUser
 from mailferry.lab.running_lab import LabPlan, RunningLab
+from mailferry.store import accounts, mailboxes, skipped
+from mailferry.store.database import Database
 from tests.cli.place import Place
 from tests.cli.program import Program
 
@@ -74,6 +77,9 @@ def test_a_check_of_everything_is_well(place: Place, lab: RunningLab) -> None:
         "target.imap",
         "target.pop3",
         "target.login",
+        "target.octets",
+        "target.exactly_once",
+        "target.flags",
         "passwords.backend",
     } <= set(found["ok"])
     assert found["note"] == ["certificate"]
@@ -195,3 +201,32 @@ def test_both_sides_of_an_account_are_compared(place: Place, lab: RunningLab) ->
     assert told.status == 1
     assert "30 messages at the source" in told.out.splitlines()[-1]
     assert PASSWORD not in str(said) + str(told)
+
+
+def test_skipped_messages_are_fetched_from_the_source_into_files(place: Place) -> None:
+    place.well("account", "import", "-", stdin=f"target,password\n{USER},{PASSWORD}\n")
+    missing = place.run("account", "verify", USER, "--sample", "1%", "--json").json["differences"]
+    uid = next(one["uid"] for one in missing if one["mailbox"] == "INBOX")
+    database = Database(f"sqlite:///{place.database}")
+
+    def leave_out(conn: Connection) -> None:
+        account = accounts.find(conn, USER)
+        assert account is not None
+        box = mailboxes.ensure(conn, account.id, b"INBOX", target_name=b"INBOX")
+        for number in (uid, 9999):
+            skipped.note(conn, box.id, number, reason="refused", detail="NO")
+
+    database.run_now("leave out", leave_out)
+    database.close()
+    folder = place.folder / "eml"
+    said = place.run("account", "skipped", USER, "--eml", folder, "--json")
+    assert said.status == 1
+    assert said.fault == "messages that could not be had: 1"
+    (file,) = folder.iterdir()
+    assert [(one["uid"], one["file"]) for one in said.json["messages"]] == [(uid, str(file)), (9999, None)]
+    assert said.json["messages"][1]["why"] == "the source does not give it any more"
+    assert b"\r\n\r\n" in file.read_bytes()
+    assert PASSWORD not in str(said)
+    told = place.run("account", "skipped", USER, "--eml", folder).out.splitlines()
+    assert told[0] == f"INBOX uid {uid}: {file}; has its file already"
+    assert told[-1] == f"{USER}: 1 in {folder}, 1 could not be had"

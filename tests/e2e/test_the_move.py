@@ -13,7 +13,7 @@ from tests.e2e.stage import DOMAIN, OLD, USER, Stage
 pytestmark = [pytest.mark.peer("dovecot", "fetchmail", "mbsync", "curl"), pytest.mark.timeout(400)]
 
 
-@pytest.fixture(params=["maildir", "sdbox"])
+@pytest.fixture(params=["maildir", pytest.param("sdbox", marks=pytest.mark.slow)])
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     opened = Stage(tmp_path, location=request.param, messages=2000)
     yield opened

@@ -41,7 +41,7 @@ async def copied(move: Move, count: int) -> None:
 
     def noted() -> bool:
         account = move.known()
-        return account.last_result == "done" and account.copied == count
+        return account.last_result in {"done", "waits"} and account.copied == count
 
     await move.until(noted)
 

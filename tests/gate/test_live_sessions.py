@@ -9,7 +9,6 @@ import pytest
 from twisted.internet import defer
 from twisted.internet.task import Clock
 
-from mailferry.gate.admission import ClientAddress
 from mailferry.gate.live_sessions import CLOSE_RETRY_SECONDS, Live, SessionBook
 from mailferry.model.access import Protocol, Side
 from mailferry.model.tap import ANY_MAILBOX, UNKNOWN_MANY, Deletions
@@ -18,6 +17,7 @@ from mailferry.store import deletions, sessions
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database
 from mailferry.store.faults import StoreUnavailable
+from mailferry.wire.proxy_header import Endpoint
 from tests.store.rows import node, precopy
 
 
@@ -32,9 +32,7 @@ class Rows:
     deleted: Deletions = field(default_factory=Deletions)
 
     async def session(self) -> Live:
-        live = await self.book.open_row(
-            self.account, Protocol.IMAP, Side.SOURCE, ClientAddress("192.0.2.1", 1)
-        )
+        live = await self.book.open_row(self.account, Protocol.IMAP, Side.SOURCE, Endpoint("192.0.2.1", 1))
         live.attach(lambda: None, lambda: None, lambda: self.deleted)
         return live
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +16,6 @@ from tests.hazards.targets import TARGETS, Target
 from tests.hazards.test_targets import remarked, rig_to
 from tests.kit import peers
 from tests.kit.imap_reading import read_imap
-from tests.kit.peer_plugin import require
 
 pytestmark = [pytest.mark.deadline(120), pytest.mark.hazard("D12")]
 MAKES = [
@@ -66,15 +63,7 @@ NAMES = (
 
 @pytest.fixture(params=MAKES, ids=lambda target: target.name)
 def target(request: pytest.FixtureRequest) -> Target:
-    require(request.param.peer)
     return request.param
-
-
-@pytest.fixture
-def peer(target: Target, tmp_path: Path) -> Iterator[Any]:
-    started = target.start(tmp_path)
-    yield started
-    started.stop()
 
 
 def mark(name: bytes) -> bytes:

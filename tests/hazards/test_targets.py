@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +25,6 @@ from tests.hazards.targets import TARGETS, Target
 from tests.kit import hostile_mail, peers
 from tests.kit.fault_relay import FR, Fault, Kind
 from tests.kit.imap_reading import Shown, read_imap
-from tests.kit.peer_plugin import require
 
 pytestmark = [pytest.mark.deadline(120), pytest.mark.hazard("D10"), pytest.mark.hazard("D1")]
 NAMES = (b"Work", b"&mHl27g-", b"a/b")
@@ -35,15 +33,7 @@ JUST_NOW = -1
 
 @pytest.fixture(params=TARGETS, ids=lambda target: target.name)
 def target(request: pytest.FixtureRequest) -> Target:
-    require(request.param.peer)
     return request.param
-
-
-@pytest.fixture
-def peer(target: Target, tmp_path: Path) -> Iterator[Any]:
-    started = target.start(tmp_path)
-    yield started
-    started.stop()
 
 
 @asynccontextmanager

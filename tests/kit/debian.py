@@ -70,11 +70,15 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "courier": Recipe(
         program="usr/bin/imapd",
-        packages=("courier-imap", "courier-base", "courier-authlib"),
+        packages=("courier-imap", "courier-pop", "courier-base", "courier-authlib"),
         system=("/usr/bin/imapd",),
         version=("--version",),
         for_others=True,
-        also=("/usr/lib/courier/courier/imaplogin", "/usr/bin/maildirmake.courier"),
+        also=(
+            "/usr/lib/courier/courier/imaplogin",
+            "/usr/lib/courier/courier/courierpop3d",
+            "/usr/bin/maildirmake.courier",
+        ),
     ),
     "fetchmail": Recipe("usr/bin/fetchmail", ("fetchmail",), ("/usr/bin/fetchmail",), ("--version",)),
     "mbsync": Recipe("usr/bin/mbsync", ("isync",), ("/usr/bin/mbsync",), ("--version",)),

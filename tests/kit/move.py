@@ -21,7 +21,7 @@ from mailferry.app.proxy import ProxyRole
 from mailferry.app.times import Times
 from mailferry.app.worker import WorkerContext
 from mailferry.config.settings import Settings
-from mailferry.gate.admission import Admission, Admitted, ClientAddress, LoginAttempt, Rejected
+from mailferry.gate.admission import Admission, Admitted, LoginAttempt, Rejected
 from mailferry.gate.gatekeeper import Gatekeeper
 from mailferry.gate.live_sessions import SessionBook
 from mailferry.gate.penalty import Penalty
@@ -35,6 +35,7 @@ from mailferry.store import accounts, domains
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database
 from mailferry.store.domains import Domain
+from mailferry.wire.proxy_header import Endpoint
 from tests.kit.clocked import WorldTime
 from tests.kit.fault_relay import FR, Fault, Kind
 from tests.kit.scripted import Talk, dial
@@ -46,7 +47,7 @@ USER = "li@old.test"
 OLD = b"old password"
 OTHER = b"another password"
 MASTER = ("mailferry", b"master secret")
-CLIENT = ClientAddress("127.0.0.9", 40000)
+CLIENT = Endpoint("127.0.0.9", 40000)
 
 _LOOK_SECONDS = 0.05
 
@@ -71,6 +72,7 @@ class Move:
     """Where mail programs connect."""
     clocked: WorldTime | None = None
     relay: FR | None = None
+    target_relay: FR | None = None
     _copies: bool = field(default=False, init=False)
 
     @property
@@ -234,8 +236,9 @@ class Move:
         if self._copies:
             await self.done(self.copier.drain())
         await self.done(self.proxy.drain())
-        if self.relay is not None:
-            await self.relay.stop()
+        for relay in (self.relay, self.target_relay):
+            if relay is not None:
+                await relay.stop()
         await self.source.stop()
         await self.target.stop()
         if self.clocked is not None:
@@ -251,6 +254,7 @@ async def make_move(
     source_accounts: Mapping[str, LabAccount] | None = None,
     source_quirks: frozenset[str] = frozenset(),
     relayed: bool = False,
+    target_relayed: bool = False,
     target_hash: str | None = None,
     copy: Mapping[str, Any] | None = None,
     shield: Mapping[str, Any] | None = None,
@@ -258,7 +262,8 @@ async def make_move(
 ) -> Move:
     """Return a move whose doors are open; `copy()` starts its copier, `end()` ends it.
 
-    With `relayed` the way to the source's IMAP leads through `relay`, which breaks what it is told to.
+    With `relayed` the way to the source's IMAP leads through `relay`, which breaks what it is told to;
+    with `target_relayed` the way to the target's through `target_relay`.
     """
     from twisted.internet import reactor
 
@@ -271,7 +276,11 @@ async def make_move(
     target = LabHost(inside, "target", accounts={USER: empty}, passwd_file=users, master=MASTER)
     await source.start()
     await target.start()
-    settings = _settings(tmp_path, database, target, users, copy=copy or {}, shield=shield or {})
+    target_relay = await FR(target.imap_port).start() if target_relayed else None
+    target_port = target.imap_port if target_relay is None else target_relay.port
+    settings = _settings(
+        tmp_path, database, target, users, imap_port=target_port, copy=copy or {}, shield=shield or {}
+    )
     relay = await FR(source.imap_port).start() if relayed else None
     imap_port = source.imap_port if relay is None else relay.port
     database.run_now(
@@ -306,6 +315,7 @@ async def make_move(
         {Protocol(one.settings.service.value): one.socket.getsockname()[1] for one in listeners},
         clocked,
         relay,
+        target_relay,
     )
     await move.done(move.proxy.start())
     for one in listeners:
@@ -319,6 +329,7 @@ def _settings(
     target: LabHost,
     users: Path,
     *,
+    imap_port: int,
     copy: Mapping[str, Any],
     shield: Mapping[str, Any],
 ) -> Settings:
@@ -336,7 +347,7 @@ def _settings(
                 for protocol in Protocol
             ],
             "target": {
-                "imap": url("imap", target.imap_port),
+                "imap": url("imap", imap_port),
                 "pop3": url("pop3", target.pop3_port),
                 "login": "dovecot-master",
                 "master_user": MASTER[0],

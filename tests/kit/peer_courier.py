@@ -1,7 +1,8 @@
-"""A real Courier IMAP 5.0 on loopback: a target with UIDPLUS, without MULTIAPPEND, LITERAL+ and CONDSTORE.
+"""A real Courier 5.0 on loopback: a target with UIDPLUS, without MULTIAPPEND, LITERAL+ and CONDSTORE.
 
+Its POP3 wants ten seconds between two logins and counts messages without a last line end too short.
 Courier's own front wants a daemon and a database of users. Here a thread of ours takes the login and
-hands the connection to Courier's `imapd`, as its front does.
+hands the connection to Courier's `imapd` or `courierpop3d`, as its front does.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import subprocess
 import tempfile
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Options:
 
 
 class Courier:
-    """A running Courier. `ports` has `imap`."""
+    """A running Courier. `ports` has `imap` and `pop3`."""
 
     name = "courier"
 
@@ -63,7 +64,7 @@ class Courier:
             make = self._found.root / "usr/bin/maildirmake.courier"
             run_as(self._user, [make, "Maildir"], cwd=home, env=self._found.env)
         self._sessions: set[subprocess.Popen[bytes]] = set()
-        self._listening: socket.socket | None = None
+        self._listening: list[socket.socket] = []
         self.ports: dict[str, int] = {}
         self.start()
 
@@ -88,18 +89,20 @@ class Courier:
 
     def start(self) -> None:
         """Listen, or listen again after `stop(keep=True)` or `kill()`, on the same port and mail."""
-        port = self.ports.get("imap") or free_port()
-        self._listening = socket.create_server(("127.0.0.1", port))
-        self.ports = {"imap": port}
-        threading.Thread(target=self._accept, args=(self._listening,), daemon=True).start()
+        for protocol, front in (("imap", self._imap_front), ("pop3", self._pop3_front)):
+            port = self.ports.get(protocol) or free_port()
+            listening = socket.create_server(("127.0.0.1", port))
+            self.ports[protocol] = port
+            self._listening.append(listening)
+            threading.Thread(target=self._accept, args=(listening, front), daemon=True).start()
 
     def stop(self, *, keep: bool = False) -> None:
         """End all sessions and listen no more; without `keep` the mail goes as well."""
-        if self._listening is not None:
+        while self._listening:
+            listening = self._listening.pop()
             with contextlib.suppress(OSError):
-                self._listening.shutdown(socket.SHUT_RDWR)
-            self._listening.close()
-            self._listening = None
+                listening.shutdown(socket.SHUT_RDWR)
+            listening.close()
         for session in list(self._sessions):
             session.kill()
             session.wait()
@@ -111,15 +114,35 @@ class Courier:
         """End it as a power cut would; `start()` brings it back."""
         self.stop(keep=True)
 
-    def _accept(self, listening: socket.socket) -> None:
+    def _accept(self, listening: socket.socket, front: Callable[[socket.socket], None]) -> None:
         while True:
             try:
                 connection, _ = listening.accept()
             except OSError:
                 return
-            threading.Thread(target=self._front, args=(connection,), daemon=True).start()
+            threading.Thread(target=front, args=(connection,), daemon=True).start()
 
-    def _front(self, connection: socket.socket) -> None:
+    def _pop3_front(self, connection: socket.socket) -> None:
+        """Greet, take USER and PASS, and hand the connection over."""
+        user = b""
+        with connection, connection.makefile("rb", buffering=0) as lines:
+            connection.sendall(b"+OK Hello there.\r\n")
+            while line := lines.readline():
+                verb, _, argument = line.rstrip().partition(b" ")
+                if verb.upper() == b"USER":
+                    user = argument
+                    connection.sendall(b"+OK Password required.\r\n")
+                elif verb.upper() == b"PASS" and self.passwords.get(user) == argument:
+                    program = self._found.beside("usr/lib/courier/courier/courierpop3d")
+                    self._hand_over(connection, program, user.decode(), {})
+                    return
+                elif verb.upper() == b"QUIT":
+                    connection.sendall(b"+OK Better luck next time.\r\n")
+                    return
+                else:
+                    connection.sendall(b"-ERR Login failed.\r\n")
+
+    def _imap_front(self, connection: socket.socket) -> None:
         """Greet, take a LOGIN, and hand the connection over."""
         with connection, connection.makefile("rb", buffering=0) as lines:
             capability = self.options.capability.encode()
@@ -128,7 +151,8 @@ class Courier:
                 tag, _, command = line.rstrip().partition(b" ")
                 login = _LOGIN.fullmatch(line)
                 if login and self.passwords.get(_plain(login[2])) == _plain(login[3]):
-                    self._hand_over(connection, tag, _plain(login[2]).decode())
+                    about = {"IMAPLOGINTAG": tag.decode(), "PROTOCOL": "IMAP4REV1"}
+                    self._hand_over(connection, self._found.program, _plain(login[2]).decode(), about)
                     return
                 if login:
                     connection.sendall(b"%s NO Login failed.\r\n" % tag)
@@ -140,14 +164,15 @@ class Courier:
                 else:
                     connection.sendall(b"%s BAD Invalid command\r\n" % tag)
 
-    def _hand_over(self, connection: socket.socket, tag: bytes, user: str) -> None:
+    def _hand_over(
+        self, connection: socket.socket, program: Path, user: str, about: Mapping[str, str]
+    ) -> None:
         environment = {
             "PATH": os.environ["PATH"],
             **self._found.env,
             "AUTHENTICATED": user,
             "AUTHADDR": user,
-            "IMAPLOGINTAG": tag.decode(),
-            "PROTOCOL": "IMAP4REV1",
+            **about,
             "TCPREMOTEIP": "127.0.0.1",  # without it imapd ends without a word
             "TCPREMOTEPORT": "1",
             "IMAP_CAPABILITY": self.options.capability,
@@ -158,7 +183,7 @@ class Courier:
         }
         with (self.directory / "log").open("ab") as log:
             session = subprocess.Popen(
-                [str(self._found.program), "Maildir"],
+                [str(program), "Maildir"],
                 cwd=self.home(user),
                 env=environment,
                 stdin=connection,

@@ -16,6 +16,7 @@ or a list of steps: octets are sent, `Expect(...)` waits for octets, `Upgrade(..
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -123,7 +124,8 @@ class Talk(Protocol):
         self.transport.abortConnection()
 
     def stop_reading(self) -> None:
-        """Read no more until `read_on`."""
+        """Take nothing more from the socket; the kernel may keep a megabyte for us (33 MB on some machines)."""
+        self.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 512 * 1024)
         self.transport.pauseProducing()
 
     def read_on(self) -> None:

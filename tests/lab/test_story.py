@@ -12,6 +12,9 @@ from mailferry.lab.sabotage import SABOTAGES
 from mailferry.lab.story import Terms, WrongTerms, rehearse
 from tests.kit import debian
 
+AT_ONCE = {"lose", "twice", "wrong-side"}
+"""The sabotages that every run tries; the others are slow ones."""
+
 BROKEN_CLAIM = {
     "lose": "wang@example.test: 61 messages with the same bytes",
     "twice": "wang@example.test: 63 messages with the same bytes",
@@ -46,7 +49,9 @@ def test_the_story_holds(tmp_path: Path) -> None:
     assert stayed == [True]
 
 
-@pytest.mark.parametrize("kind", SABOTAGES)
+@pytest.mark.parametrize(
+    "kind", [kind if kind in AT_ONCE else pytest.param(kind, marks=pytest.mark.slow) for kind in SABOTAGES]
+)
 def test_each_sabotage_makes_the_story_fail(tmp_path: Path, kind: str) -> None:
     status, text = tell(small(tmp_path, sabotage=kind))
     broken = [line for line in text.splitlines() if "[BROKEN]" in line]

@@ -52,3 +52,10 @@ async def switched(move: Move) -> None:
     await logged_in_once(move)
     await move.copy()
     await move.time.until(lambda: move.phase() is Phase.SWITCHED, within=60)
+
+
+def without_account(move: Move) -> str:
+    """Take the user's account out of the target's passwd-file, so that no password can be set there."""
+    line = move.users.read_text()
+    move.users.write_text("somebody@else.test:{PLAIN}x::::::\n")
+    return line

@@ -5,14 +5,17 @@ from __future__ import annotations
 import pytest
 
 from mailferry.gate.admission import Rejected
+from mailferry.model.access import Side
 from mailferry.model.account import Phase, State
 from mailferry.model.causes import Answer, Cause
 from mailferry.store import leases, nodes
 from mailferry.store.leases import LeasedAccount
 from tests.kit.clocked import WorldTime
+from tests.kit.fault_relay import Fault, Kind
+from tests.kit.move import USER
 from tests.kit.scripted import hang_up
 from tests.life.conftest import Service
-from tests.life.steps import HOUR, MINUTE, fill, logged_in_once, source_logins
+from tests.life.steps import HOUR, MINUTE, fill, letter, logged_in_once, source_logins
 
 pytestmark = pytest.mark.deadline(60)
 
@@ -54,6 +57,35 @@ async def test_a_copy_goes_on_within_a_minute_of_its_targets_return(
     assert move.phase() is Phase.PRECOPY
     await hang_up(program)
     await time.until(lambda: move.phase() is Phase.SWITCHED, within=MINUTE)
+
+
+@pytest.mark.hazard("D21")
+@pytest.mark.parametrize("kind", [Kind.CUT, Kind.RESET, Kind.STALL])
+async def test_a_target_that_goes_in_the_middle_of_the_copy_for_an_hour_gets_each_message_once(
+    service: Service, time: WorldTime, kind: Kind
+) -> None:
+    move = await service(target_relayed=True, copy={"batch_messages": 4})
+    for number in range(40):
+        letter(move.source, f"{number // 2} " + "long" * 200)
+    await logged_in_once(move)
+    assert move.target_relay is not None
+    move.target_relay.faults.append(Fault(kind, "to_server", 20_000))
+    await move.copy()
+    await time.until(lambda: move.target_relay.struck, within=5)
+    there = move.target.mailstore(USER).inbox.messages
+    assert 0 < len(there) < 40, "it went in the middle"
+    gone = Fault(Kind.CUT if kind is Kind.CUT else Kind.RESET, "to_client", 0)
+    move.target_relay.faults[:] = [gone]
+    await time.advance(HOUR + 10 * MINUTE, step=3 * MINUTE)
+    assert (move.known().cause, move.known().state) == (Cause.TARGET_DOWN, State.FAILED)
+    letter(move.source, "arrived meanwhile")
+    served = await move.admitted()
+    assert served.side is Side.SOURCE
+    await move.logout(served)
+    move.target_relay.faults.clear()
+    await time.until(lambda: move.phase() is Phase.SWITCHED, within=2 * MINUTE)
+    assert not move.unlike()
+    assert len(there) == 41
 
 
 async def test_the_work_of_a_copier_that_fell_silent_is_taken_over_when_its_lease_has_run_out(

@@ -22,6 +22,7 @@ from tests.life.steps import (
     password_record,
     source_logins,
     switched,
+    without_account,
 )
 
 pytestmark = pytest.mark.deadline(60)
@@ -107,6 +108,64 @@ async def test_a_window_that_is_opened_again_makes_the_account_follow_again(
     assert record.sealed_window != closed
 
 
+async def test_late_mail_comes_again_with_the_next_login_after_a_window_was_opened_again(
+    service: Service, time: WorldTime
+) -> None:
+    move = await service()
+    await switched(move)
+    await time.advance(30 * DAY, step=10 * DAY)
+    await time.until(lambda: move.phase() is Phase.CLOSED, within=2 * HOUR, step=MINUTE)
+    before = password_record(move)
+    assert before.sealed is None
+    move.database.run_now("again", lambda conn: domains.extend(conn, DOMAIN, 30))
+    letter(move.source, "while it was closed")
+    await logged_in_once(move)
+    await time.until(lambda: not move.unlike(), within=5)
+    record = password_record(move)
+    assert record.sealed_window == move.domain().window_number
+    assert (record.password_epoch, record.verified_at) == (before.password_epoch, before.verified_at)
+    letter(move.source, "later")
+    await time.until(lambda: not move.unlike(), within=6 * HOUR + MINUTE, step=10 * MINUTE)
+    sealed = password_record(move).sealed
+    await logged_in_once(move)
+    await time.advance(5)
+    assert password_record(move).sealed == sealed, "it is sealed once"
+
+
+@pytest.mark.hazard("T32")
+async def test_a_password_that_only_the_target_knows_is_not_sealed_in_a_new_window(
+    service: Service, time: WorldTime
+) -> None:
+    move = await service()
+    await switched(move)
+    await time.advance(30 * DAY, step=10 * DAY)
+    await time.until(lambda: move.phase() is Phase.CLOSED, within=2 * HOUR, step=MINUTE)
+    move.users.write_text(f"{USER}:{{PLAIN}}{OTHER.decode()}:::::: \n")
+    move.database.run_now("again", lambda conn: domains.extend(conn, DOMAIN, 30))
+    await logged_in_once(move, OTHER)
+    await time.advance(MINUTE)
+    assert move.phase() is Phase.SWITCHED
+    assert password_record(move).sealed is None
+
+
+async def test_a_copy_that_was_given_up_at_its_windows_end_goes_on_in_a_new_one(
+    service: Service, time: WorldTime
+) -> None:
+    move = await service()
+    fill(move)
+    move.set_rules(switch="at-once")
+    await logged_in_once(move)
+    await time.advance(60 * DAY, step=10 * DAY)
+    await move.copy()
+    await time.until(lambda: move.known().cause is Cause.WINDOW_OVER, within=3 * HOUR, step=MINUTE)
+    assert move.phase() is Phase.STALLED
+    assert password_record(move).sealed is None
+    move.database.run_now("again", lambda conn: domains.extend(conn, DOMAIN, 30))
+    await logged_in_once(move)
+    await time.until(lambda: move.phase() is Phase.SWITCHED, within=MINUTE)
+    assert not move.unlike()
+
+
 async def test_a_window_that_is_extended_in_time_ends_later(service: Service, time: WorldTime) -> None:
     move = await service()
     await switched(move)
@@ -121,13 +180,6 @@ async def test_a_window_that_is_extended_in_time_ends_later(service: Service, ti
 
 
 # --- a copy that is not done when the window ends
-
-
-def without_account(move: Move) -> str:
-    """Take the user's account out of the target's passwd-file, so that no password can be set there."""
-    line = move.users.read_text()
-    move.users.write_text("somebody@else.test:{PLAIN}x::::::\n")
-    return line
 
 
 async def test_a_copy_that_began_in_the_window_goes_on_after_it_and_closes_when_it_is_done(

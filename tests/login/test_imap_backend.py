@@ -12,6 +12,7 @@ from mailferry.login.actions import Failed, Proved, Send, Stage, StartTls
 from mailferry.login.imap_backend import ImapBackend
 from mailferry.model.access import Credentials, Secret, TlsMode
 from mailferry.model.profile import Profile, SendId
+from mailferry.wire.proxy_header import Endpoint
 from tests.kit.conversation import Step, conversation, sent
 
 GENERIC = Profile("generic", {"en": "Generic"}, send_id=SendId.NEVER)
@@ -31,7 +32,7 @@ def backend(
     profile: Profile = GENERIC,
     tls: TlsMode = TlsMode.IMPLICIT,
     client_id: tuple[tuple[str, str], ...] = (),
-    forwarded: tuple[tuple[str, str], ...] = (),
+    forwarded: Endpoint | None = None,
     prove: bool = True,
 ) -> Callable[[], ImapBackend]:
     return lambda: ImapBackend(
@@ -141,12 +142,16 @@ def test_id_is_sent_when_the_profile_says(send_id: SendId, before: bool, after: 
 
 def test_a_clients_address_goes_before_the_login() -> None:
     conversation(
-        backend(client_id=ID, forwarded=(("x-originating-ip", "192.0.2.1"),)),
+        backend(client_id=ID, forwarded=Endpoint("192.0.2.1", 4000)),
         [
             START,
             (
                 GREETS % b"",
-                [Send(b't1 ID ("name" "mailferry" "version" "1" "x-originating-ip" "192.0.2.1")\r\n')],
+                [
+                    Send(
+                        b't1 ID ("name" "mailferry" "version" "1" "x-originating-ip" "192.0.2.1" "x-originating-port" "4000")\r\n'
+                    )
+                ],
             ),
             (b"t1 OK x\r\n", [Send(b't2 LOGIN "u@a" "pw"\r\n')]),
         ],

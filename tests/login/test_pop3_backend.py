@@ -264,7 +264,7 @@ def test_the_table_names_both_sides_of_both_protocols() -> None:
             tls_mode=TlsMode.IMPLICIT,
             tag_source=iter((b"t1",)),
             client_id=(),
-            forwarded=(),
+            forwarded=None,
         )
         assert sent(frontend.start())
         assert run.start() == []

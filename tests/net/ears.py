@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.internet import defer
+from twisted.internet.task import Clock
 
 from mailferry.net.carrier import Carrier, ClosedReason
 from mailferry.net.listen import Listening, bind, listen
+from mailferry.net.proxy_gate import IpNetwork
 from mailferry.net.tls_server import ServerContexts
+from tests.kit.clocked import ClockedReactor
 
 
 class Ear:
@@ -68,11 +71,26 @@ class Ear:
 class Door:
     """A listening socket of ours; `carrier(n)` waits for the n-th client."""
 
-    def __init__(self, contexts: ServerContexts | None = None) -> None:
+    def __init__(
+        self,
+        contexts: ServerContexts | None = None,
+        *,
+        proxies: Sequence[IpNetwork] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        """`proxies` as `listen` takes them; `clock` keeps the door's time in place of the reactor."""
         from twisted.internet import reactor
 
         sock = bind("127.0.0.1", 0)
-        self.listening: Listening = listen(reactor, sock, self._accept, contexts=contexts)
+        self.faults: list[tuple[str, str]] = []
+        self.listening: Listening = listen(
+            reactor if clock is None else ClockedReactor(reactor, clock),
+            sock,
+            self._accept,
+            contexts=contexts,
+            proxies=proxies,
+            report=lambda balancer, fault: self.faults.append((balancer, fault)),
+        )
         sock.close()
         self.port = self.listening.address.port
         self.carriers: list[Carrier] = []

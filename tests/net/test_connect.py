@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from mailferry.model.access import Protocol, Server, TlsMode
 from mailferry.model.causes import Cause, Unavailable
 from mailferry.net.connect import Connector
 from mailferry.net.listen import bind
+from mailferry.wire.proxy_header import ProxyHeader, parse_proxy_header
 from tests.kit.scripted import REC, silent
 from tests.net.ears import Ear
 
@@ -91,15 +93,17 @@ async def unavailable(server: Server, connector: Connector | None = None, **term
     return caught.value.text
 
 
-async def test_a_connection_is_made_with_nodelay_and_the_preamble_goes_first() -> None:
+async def test_a_connection_is_made_with_nodelay_and_the_proxy_header_goes_first() -> None:
     rec = await REC().start()
-    carrier = await Connector(reactor).connect(imap(rec.port), preamble=b"PROXY TCP4\r\n")
+    carrier = await Connector(reactor).connect(replace(imap(rec.port), proxy_header=True))
     assert carrier.transport.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     assert carrier.peer.port == rec.port
     carrier.write(b"a NOOP\r\n")
     talk = await rec.talk()
     await talk.expect(b"NOOP\r\n")
-    assert rec.received == b"PROXY TCP4\r\na NOOP\r\n"
+    header = parse_proxy_header(rec.received)
+    assert header == ProxyHeader(16)  # who has no client speaks for himself
+    assert rec.received[header.octets :] == b"a NOOP\r\n"
     await hang_up(carrier)
     await rec.stop()
 

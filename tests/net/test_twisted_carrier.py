@@ -113,6 +113,35 @@ async def test_a_peer_that_does_not_read_makes_pressure_and_its_reading_relieves
     await door.stop()
 
 
+@pytest.mark.hazard("D4")
+async def test_bulk_to_a_slow_peer_arrives_whole_and_in_order() -> None:
+    door = Door()
+    client = await dial(door.port)
+    client.stop_reading()
+    carrier, ear = await door.carrier(), Ear()
+    carrier.attach(ear)
+    carrier.expect_bulk()
+    sent = bytearray()
+    while not ear.pressures:  # the kernel takes all of it, then a part, then nothing
+        piece = b"%08d" % len(sent) * 9_999
+        carrier.write(piece)
+        sent += piece
+        await client.until(lambda: True)
+    client.read_on()
+    for number in range(40):  # the kernel has room again, and something still waits for it
+        piece = b"%04d" % number * 9_999
+        carrier.write(piece)
+        sent += piece
+        if number % 4 == 0:
+            await client.count(len(client.received) + 1)
+    assert await client.count(len(sent)) == sent
+    carrier.write(b"and when nothing waits")
+    sent += b"and when nothing waits"
+    assert await client.count(len(sent)) == sent
+    await hang_up(client)
+    await door.stop()
+
+
 async def test_close_sends_what_waits_and_reads_on_so_that_no_reset_destroys_it() -> None:
     door = Door()
     client = await dial(door.port)

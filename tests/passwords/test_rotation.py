@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from mailferry.model.access import Secret
-from mailferry.passwords import rotation, wrapping
+from mailferry.passwords import rotation, sealing, wrapping
 from mailferry.passwords.rotation import leave_behind, rotate_own, wrap_for
 from mailferry.passwords.sealing import KeyDestroyed, KeyRing, Purpose, SealBroken
 from mailferry.passwords.service_key import BadServiceKey, ServiceKey, service_key
@@ -95,6 +97,26 @@ def test_a_destroyed_key_stays_destroyed_and_nothing_of_it_is_left(tmp_path: Pat
     with pytest.raises(KeyDestroyed):
         opens(running, sealed)
     assert list(key_files(tmp_path)) == ["a.test.1.destroyed"]
+
+
+@pytest.mark.hazard("T32")
+def test_a_key_is_not_made_behind_its_destruction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    running, other = ring(tmp_path), ring(tmp_path)
+    seal(running, "b.test", 1)  # the folder is there
+    lock = sealing.folder_lock
+
+    @contextlib.contextmanager
+    def destroyed_in_between(folder: Path, *, alone: bool) -> Iterator[None]:
+        """Another process destroys the window's key after this one saw no sign of it."""
+        monkeypatch.setattr(sealing, "folder_lock", lock)
+        other.destroy("a.test", 1)
+        with lock(folder, alone=alone):
+            yield
+
+    monkeypatch.setattr(sealing, "folder_lock", destroyed_in_between)
+    with pytest.raises(KeyDestroyed):
+        seal(running)
+    assert "a.test.1.key" not in key_files(tmp_path)
 
 
 def test_windows_with_keys_are_known_by_number(tmp_path: Path) -> None:

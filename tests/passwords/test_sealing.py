@@ -89,6 +89,17 @@ def test_destroying_the_key_ends_what_it_sealed_for_ever(keyring: KeyRing, tmp_p
 
 
 @pytest.mark.hazard("T32")
+def test_a_key_whose_destruction_broke_off_opens_nothing(keyring: KeyRing, tmp_path: Path) -> None:
+    sealed = seal(keyring)
+    (file,) = (tmp_path / "keys").glob("*.key")
+    file.with_suffix(".destroyed").touch()  # all that a process killed at that moment has done
+    with pytest.raises(KeyDestroyed):
+        keyring.unseal("a.test", 1, 7, Purpose.PUSH, sealed)
+    with pytest.raises(KeyDestroyed):
+        seal(keyring)
+
+
+@pytest.mark.hazard("T32")
 def test_without_the_service_key_the_files_open_nothing(keyring: KeyRing, tmp_path: Path) -> None:
     sealed = seal(keyring)
     other = KeyRing(tmp_path / "keys", ServiceKey(Secret(b"another service key of 32 octets")))

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from mailferry.model.account import Event, Phase
 from mailferry.model.causes import CAUSES, Cause
-from mailferry.plan.retry import after_failure, skip_is_due
+from mailferry.plan.retry import after_failure, events_after_failure, skip_is_due
 
 
 @pytest.mark.hazard("D20")
@@ -48,3 +49,28 @@ def test_a_time_that_the_server_names_is_kept_up_to_a_bound() -> None:
 )
 def test_skipped_messages_are_tried_again_less_and_less_often(tries: int, seconds: float, due: bool) -> None:
     assert skip_is_due(tries, seconds) is due
+
+
+DOWN, FULL = Cause.SERVER_DOWN, Cause.TARGET_OVER_QUOTA
+AGAIN = (Event.RETRIED, Event.GAVE_UP)
+
+
+@pytest.mark.parametrize(
+    ("phase", "before", "now", "failed", "events"),
+    [
+        (Phase.PRECOPY, None, DOWN, False, ()),
+        (Phase.PRECOPY, DOWN, DOWN, True, (Event.GAVE_UP,)),
+        (Phase.BACKFILL, FULL, DOWN, True, (Event.GAVE_UP,)),
+        (Phase.BLOCKED, DOWN, DOWN, True, ()),
+        (Phase.STALLED, DOWN, DOWN, False, ()),
+        (Phase.BLOCKED, DOWN, FULL, True, AGAIN),
+        (Phase.STALLED, FULL, DOWN, True, AGAIN),
+        (Phase.BLOCKED, None, DOWN, True, AGAIN),
+        (Phase.IDLE, None, DOWN, True, ()),
+        (Phase.SWITCHED, None, DOWN, True, ()),
+    ],
+)
+def test_a_failed_account_changes_its_phase_for_another_cause_only(
+    phase: Phase, before: Cause | None, now: Cause, failed: bool, events: tuple[Event, ...]
+) -> None:
+    assert events_after_failure(phase, before, now, failed=failed) == events

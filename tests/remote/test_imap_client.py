@@ -232,9 +232,9 @@ D = b"17-Jul-1996 02:44:25 -0700"
             id="in two answers",
         ),
         pytest.param(
-            b"* 1 FETCH (UID 5 FLAGS () INTERNALDATE NIL RFC822.SIZE -1)\r\n",
-            [MessageFacts(5, frozenset(), b"", None)],
-            id="no date, no size",
+            b"* 1 FETCH (UID 5 FLAGS () INTERNALDATE NIL RFC822.SIZE 1)\r\n",
+            [MessageFacts(5, frozenset(), b"", 1)],
+            id="no date",
         ),
         pytest.param(
             (b'* 1 FETCH (UID 5 FLAGS () INTERNALDATE "' + D + b'" RFC822.SIZE 1)\r\n') * 2,
@@ -260,6 +260,22 @@ async def test_a_listing_tells_each_message_once(answer: bytes, expected: list[M
     async with imap(answering(answer + b"%t OK\r\n")) as (client, rec):
         assert await facts_of(client) == expected
         assert commands_of(rec) == [b"UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)"]
+
+
+async def test_a_message_of_which_only_flags_were_told_is_asked_for_once_more_and_once_only() -> None:
+    """Dovecot says so much of mail that arrives while it answers; others never say more."""
+    full = b'* 3 FETCH (UID 7 FLAGS () INTERNALDATE "' + D + b'" RFC822.SIZE 1)\r\n'
+    for second, expected in (
+        (full, MessageFacts(7, frozenset(), D, 1)),
+        (b"* 3 FETCH (UID 7 FLAGS ())\r\n", MessageFacts(7, frozenset(), b"", None)),
+    ):
+        answers = [b"* 3 FETCH (UID 7 FLAGS ())\r\n%t OK\r\n", second + b"%t OK\r\n"]
+        async with imap(answering(*answers)) as (client, rec):
+            assert await facts_of(client) == [expected]
+            assert commands_of(rec) == [
+                b"UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)",
+                b"UID FETCH 7 (UID FLAGS INTERNALDATE RFC822.SIZE)",
+            ]
 
 
 async def test_a_listing_cut_anywhere_is_the_same_listing() -> None:

@@ -14,6 +14,7 @@ from mailferry.model.causes import Cause, Refused, Unavailable
 from mailferry.model.profile import Profile, SendId
 from mailferry.net.connect import Connector
 from mailferry.remote.open import OpenSession, open_session, random_tags
+from mailferry.wire.proxy_header import Endpoint
 from tests.kit import evil
 from tests.kit.scripted import REC, Script, Talk
 from tests.kit.tls_files import TlsFiles, TlsPeer
@@ -307,9 +308,9 @@ async def test_cancelling_leaves_no_connection() -> None:
 @pytest.mark.hazard("T34")
 async def test_the_client_address_goes_only_where_it_was_given() -> None:
     profile = Profile(profile_id="p", names={}, send_id=SendId.BOTH)
-    for address in ("203.0.113.9", None):
+    for address in (Endpoint("203.0.113.9", 4000), None):
         rec = await REC(imap_login()).start()
-        session = await opened(server_at(rec.port, Protocol.IMAP), profile=profile, client_address=address)
+        session = await opened(server_at(rec.port, Protocol.IMAP), profile=profile, client=address)
         assert (b"x-originating-ip" in rec.received) is (address is not None)
         assert b'"name" "mailferry"' in rec.received
         session.carrier.abort()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Sequence
 
 import pytest
@@ -84,6 +85,7 @@ def test_the_worst_entries_stay_below_the_promise() -> None:
             int.from_bytes(hashlib.sha256(b"t%d" % n).digest()[:4], "big"),
             hashlib.sha256(b"d%d" % n).digest()[:16],
             hashlib.sha256(b"f%d" % n).digest()[:4],
+            found=n % 2 == 0,
         )
         for n in range(BLOCK_ENTRIES)
     )
@@ -115,3 +117,29 @@ def test_a_loaded_ledger_is_found_in_by_uid() -> None:
     assert 6 not in ledger
     assert ledger.position(5) == 1
     assert (ledger.digest(1), ledger.flags_key(1)) == (entry(5).digest, entry(5).flags_key)
+
+
+@given(st.lists(st.booleans(), max_size=40))
+@settings(deadline=None)
+def test_what_was_found_at_the_target_stays_marked(found: list[bool]) -> None:
+    entries = [entry(uid)._replace(found=mark) for uid, mark in enumerate(found)]
+    assert unpack(pack(entries), len(entries)) == entries
+
+
+def test_the_mark_takes_a_bit_and_nothing_where_none_is_set_and_older_programs_read_past_it() -> None:
+    plain = [entry(uid) for uid in range(BLOCK_ENTRIES)]
+    marked = [one._replace(found=one.source_uid % 2 == 0) for one in plain]
+    packed = pack(marked)
+    assert len(packed) == len(pack(plain)) + BLOCK_ENTRIES // 8
+    length = int.from_bytes(packed[:4], "little")
+    before = zlib.decompress(pack(plain)[4 : -16 * BLOCK_ENTRIES])
+    assert zlib.decompress(packed[4 : 4 + length]) == before  # as versions that do not know the mark read it
+    assert packed[4 + length :] == pack(plain)[-16 * BLOCK_ENTRIES :]
+
+
+@pytest.mark.hazard("D28")
+def test_a_block_that_is_cut_off_is_refused() -> None:
+    packed = pack([entry(uid) for uid in range(100)])
+    for cut_off in (b"", packed[:3], packed[:20], b"\xff\0\0\0" + packed[4:20]):
+        with pytest.raises((ValueError, zlib.error)):
+            unpack(cut_off, 100)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -15,6 +15,7 @@ from mailferry.app.parts import Parts, build_parts
 from mailferry.app.worker import CannotStart, WorkerContext
 from mailferry.config.on_disk import faults_on_disk
 from mailferry.config.settings import BackendName, Settings, TargetLogin
+from mailferry.copying.target_probe import PLAIN, Kept, TargetTraits, probe_target
 from mailferry.model.access import Server
 from mailferry.model.causes import RemoteFailure
 from mailferry.observe.log import get_log
@@ -124,7 +125,8 @@ async def _target(parts: Parts, account: str | None) -> AsyncIterator[Line]:
         note = "log in as the master to be sure: mailferry check --account ADDRESS"
         yield Line(Sign.NOTE, "target.login", parts.target_access.login.value, note)
         return
-    yield await _as_master(parts, account)
+    for line in await _as_master(parts, account):
+        yield line
 
 
 async def _reachable(parts: Parts, name: str, server: Server) -> Line:
@@ -137,25 +139,91 @@ async def _reachable(parts: Parts, name: str, server: Server) -> Line:
     return Line(Sign.WELL, name, f"{server} answers")
 
 
-async def _as_master(parts: Parts, account: str) -> Line:
+async def _as_master(parts: Parts, account: str) -> list[Line]:
+    """Open the account's mailbox as the master does, and find out what the target keeps of messages."""
     try:
         credentials = target_credentials(parts.target_access, account)
     except NoTargetAccess as error:
-        return Line(Sign.NOTE, "target.login", str(error))
+        return [Line(Sign.NOTE, "target.login", str(error))]
     generic = parts.profiles["generic"]
-    try:
+
+    async def opening() -> ImapClient:
         session = await open_session(
             parts.connector, parts.target.imap, credentials, generic, reactor=parts.reactor, personal=False
         )
+        return ImapClient(session, generic, parts.reactor)
+
+    try:
+        client = await opening()
     except RemoteFailure as failure:
         fix = "check master_user and master_password at the target"
-        return Line(Sign.FAULT, "target.login", f"{failure.cause.value}: {failure.text}", fix)
-    client = ImapClient(session, generic, parts.reactor)
-    offers = [name for name in ("UIDPLUS", "MULTIAPPEND", "LITERAL+") if client.offers(name.encode())]
+        return [Line(Sign.FAULT, "target.login", f"{failure.cause.value}: {failure.text}", fix)]
     await client.logout()
-    if "UIDPLUS" not in offers:
+    try:
+        traits = await probe_target(opening, secrets.token_hex(6).encode())
+    except RemoteFailure as failure:
+        fix = "the master must be able to create, fill and delete a mailbox of the account, as the copy does"
+        return [
+            Line(Sign.WELL, "target.login", "works"),
+            Line(Sign.FAULT, "target.probe", f"{failure.cause.value}: {failure.text}", fix),
+        ]
+    return [_login_works(traits), *about_target(traits)]
+
+
+def _login_works(traits: TargetTraits) -> Line:
+    if "UIDPLUS" not in traits.extensions:
         return Line(Sign.NOTE, "target.login", "works, without UIDPLUS: copies are found again by digests")
-    return Line(Sign.WELL, "target.login", f"works; the target offers {', '.join(offers)}")
+    limit = "" if traits.append_limit is None else f"; it takes messages of {traits.append_limit:,} bytes"
+    return Line(Sign.WELL, "target.login", f"works; the target offers {', '.join(traits.extensions)}{limit}")
+
+
+def about_target(traits: TargetTraits) -> Iterator[Line]:
+    """Say what a probe found the target to do with messages."""
+    lost, other = traits.kinds(Kept.LOST), traits.kinds(Kept.OTHER)
+    alike, refused = traits.kinds(Kept.ALIKE), traits.kinds(Kept.REFUSED)
+    if lost or PLAIN in refused:
+        words = traits.refusals.get(PLAIN, "")
+        found = f"does not keep: {', '.join(lost or [PLAIN])} {words}".rstrip()
+        yield Line(Sign.FAULT, "target.octets", found, "no mail can be copied to it like this")
+    elif not (other or alike or refused):
+        yield Line(
+            Sign.WELL, "target.octets", f"keeps every byte of {len(traits.kept)} odd kinds of messages"
+        )
+    else:
+        changes = [f"alters {', '.join([*other, *alike])}"] if other or alike else []
+        refuses = [f"refuses {', '.join(refused)}"] if refused else []
+        fix = "altered copies are remarked at the account, refused messages are listed by name; the rest is whole"
+        yield Line(Sign.NOTE, "target.octets", "; ".join([*changes, *refuses]), fix)
+    if not traits.keeps_twins:
+        found = "two identical messages become one"
+        yield Line(Sign.FAULT, "target.octets", found, "switch off what removes duplicates at the target")
+    if traits.exactly_once:
+        yield Line(
+            Sign.WELL, "target.exactly_once", "copies are recognised again after a crash: none is doubled"
+        )
+    elif traits.keeps_twins:
+        found = "after a crash some copies may not be recognised: none is lost, one may be there twice"
+        yield Line(Sign.NOTE, "target.exactly_once", found, "doubled messages are counted at the account")
+    if "UIDPLUS" in traits.extensions and not traits.tells_uids:
+        found = "offers UIDPLUS and tells wrong places (APPENDUID)"
+        yield Line(
+            Sign.FAULT, "target.exactly_once", found, "hide UIDPLUS at the target (Dovecot: imap_capability)"
+        )
+    yield _kept_or_not(traits)
+    if traits.left is not None:
+        found = f"the mailbox {traits.left.decode()} of this check could not be removed"
+        yield Line(Sign.NOTE, "target.probe", found, "delete it by hand")
+
+
+def _kept_or_not(traits: TargetTraits) -> Line:
+    kept = {"flags": traits.keeps_flags, "keywords": traits.keeps_keywords, "dates": traits.keeps_dates}
+    lost = [what for what, well in kept.items() if not well]
+    if not lost:
+        return Line(Sign.WELL, "target.flags", "keeps flags, keywords and dates of arrival")
+    found = f"does not keep {' and '.join(lost)}"
+    return Line(
+        Sign.NOTE, "target.flags", found, "the mail itself is copied; what is lost is told at the account"
+    )
 
 
 async def _backend(parts: Parts) -> Line:

@@ -16,11 +16,12 @@ from mailferry.copying.queue import CopyQueue
 from mailferry.copying.results import CopyLimits
 from mailferry.copying.sides import Endpoints
 from mailferry.copying.work import Tools
-from mailferry.model.access import Credentials, Secret, Server
+from mailferry.model.access import Credentials, Protocol, Secret, Server
 from mailferry.model.causes import Cause, Refused
 from mailferry.model.profile import Profile
 from mailferry.model.server_url import parse_server_url
 from mailferry.observe.system_clock import minute_of_day
+from mailferry.passwords.last_accepted import refusal_of_recorded
 from mailferry.passwords.sealing import KeyDestroyed, SealBroken
 from mailferry.plan.addresses import source_login
 from mailferry.plan.pace import PaceLimits
@@ -48,18 +49,12 @@ class Desks:
         generic = parts.profiles["generic"]
         source_imap = _server(domain.source_imap)
         source_pop3 = _server(domain.source_pop3)
-        target_imap = _server(domain.target_imap) or parts.target.imap
-        target_pop3 = _server(domain.target_pop3) or parts.target.pop3
+        target_imap = parts.target.serving(domain, Protocol.IMAP)
+        target_pop3 = parts.target.serving(domain, Protocol.POP3)
+        assert target_imap is not None, "every target speaks IMAP"
 
         async def at_source(server: Server) -> OpenSession:
-            name = source_login(account.address, domain.login_form, account.source_login)
-            credentials = Credentials(name, await self._password(account, domain))
-            opening = partial(
-                open_session, parts.connector, server, credentials, profile, reactor=parts.reactor
-            )
-            if self._pace is None:
-                return await opening()
-            return await self._pace.opened(account.id, self._pace.terms(domain), opening)
+            return await self._at_source(account, domain, server, profile)
 
         async def at_target(server: Server) -> OpenSession:
             access = parts.target_access
@@ -97,6 +92,23 @@ class Desks:
             profile=profile,
             limits=self._limits(profile),
         )
+
+    async def _at_source(
+        self, account: Account, domain: Domain, server: Server, profile: Profile
+    ) -> OpenSession:
+        parts = self._parts
+        name = source_login(account.address, domain.login_form, account.source_login)
+        credentials = Credentials(name, await self._password(account, domain))
+        opening = partial(open_session, parts.connector, server, credentials, profile, reactor=parts.reactor)
+        try:
+            if self._pace is None:
+                return await opening()
+            return await self._pace.opened(account.id, self._pace.terms(domain), opening)
+        except Refused as refused:
+            weighed = await refusal_of_recorded(parts.database, account.id, refused)
+            if weighed is refused:
+                raise
+            raise weighed from refused
 
     async def _password(self, account: Account, domain: Domain) -> Secret:
         """Return the account's sealed password; raises Refused where none can be read any more."""
@@ -183,6 +195,7 @@ class CopierRole:
             freeze_budget=float(copy.freeze_budget_seconds),
             pass_interval=float(copy.pass_interval_seconds),
             opens_with_password=not parts.target_access.has_master,
+            early_switch_after=copy.early_switch_after_hours * 3600.0 or None,
         )
         generic = parts.profiles["generic"]
         pace = SourcePace(

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mailferry.app.parts import Parts
-from mailferry.config.settings import ForwardClientAddress
 from mailferry.gate.carrying_out import Hands
 from mailferry.gate.gatekeeper import Gatekeeper
 from mailferry.gate.judges import Judges
@@ -33,7 +32,6 @@ class BuiltGate:
 def build_gate(parts: Parts, *, node: Callable[[], int]) -> BuiltGate:
     """Return the gate of this process; `node` tells its row in the store."""
     reactor, database, log = parts.reactor, parts.database, parts.log
-    forwards = parts.settings.target.forward_client_address
 
     async def kept_out(account: Account) -> None:
         """Let the copier know that it may be in a user's way."""
@@ -47,7 +45,6 @@ def build_gate(parts: Parts, *, node: Callable[[], int]) -> BuiltGate:
         profiles=parts.profiles,
         target=parts.target,
         reactor=reactor,
-        tell_target_client=forwards is ForwardClientAddress.DOVECOT_ID,
         kept_out=kept_out,
     )
     penalty = make_penalty(parts, judges)

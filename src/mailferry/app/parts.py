@@ -9,7 +9,6 @@ from typing import Any
 from mailferry.app.times import Times
 from mailferry.app.worker import CannotStart, WorkerContext
 from mailferry.config.settings import Settings, TlsSettings
-from mailferry.gate.judges import TargetServers
 from mailferry.model.access import Credentials, Protocol, Secret
 from mailferry.model.profile import Profile
 from mailferry.model.server_url import parse_server_url
@@ -29,6 +28,7 @@ from mailferry.providers.loader import BadProfile, load_profiles
 from mailferry.remote.made_up import made_up_login
 from mailferry.remote.open import open_session
 from mailferry.remote.target_login import TargetAccess, TargetLogin
+from mailferry.remote.target_servers import Forwarding, TargetServers
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database
 from mailferry.store.domains import Domain
@@ -88,7 +88,8 @@ def build_parts(context: WorkerContext) -> Parts:
         source_addresses=[str(address) for address in settings.service.source_addresses],
         permitted=permitted_networks(settings),
     )
-    target = TargetServers(imap=settings.target.imap, pop3=settings.target.pop3)
+    forwarding = Forwarding(settings.target.forward_client_address.value)
+    target = TargetServers(settings.target.imap, settings.target.pop3, forwarding)
     tries = _Tries(connector, profiles, target, reactor)
     keeper = PasswordKeeper(
         database=database,
@@ -135,7 +136,8 @@ class _Tries:
 
     async def prove(self, address: str, domain: Domain, password: Secret) -> None:
         """Log in at the target as the user; raises Refused or Unavailable."""
-        server = parse_server_url(domain.target_imap) if domain.target_imap else self._target.imap
+        server = self._target.serving(domain, Protocol.IMAP)
+        assert server is not None, "every target speaks IMAP"
         credentials, generic = Credentials(address, password), self._profiles["generic"]
         session = await open_session(self._connector, server, credentials, generic, reactor=self._reactor)
         session.carrier.close()

@@ -58,19 +58,30 @@ class ProxyRole:
         self._log.error("the store was silent for a minute: sessions at the source are ended")
         self.gate.book.stop_source_sessions()
 
+    def _no_header(self, balancer: str, fault: str) -> None:
+        self._log.warning("a balancer sent no usable PROXY header", balancer=balancer, why=fault)
+
     async def start(self) -> None:
         """Register and accept clients."""
         await self._node.register()
         self.gate.book.begin()
         for listener, door in self._doors:
             self._listening.append(
-                listen(self.parts.reactor, listener.socket, door.accept, contexts=door.terms.contexts)
+                listen(
+                    self.parts.reactor,
+                    listener.socket,
+                    door.accept,
+                    contexts=door.terms.contexts,
+                    proxies=listener.settings.proxy_protocol_from,
+                    report=self._no_header,
+                )
             )
 
     async def drain(self) -> None:
         """Accept nobody new and let sessions end between commands."""
         await defer.DeferredList([one.stop() for one in self._listening])
-        await defer.DeferredList([door.drain() for _, door in self._doors])
+        seconds = self.parts.settings.service.drain_seconds
+        await defer.DeferredList([door.drain(seconds) for _, door in self._doors])
         await self.gate.penalty.settled()
         await self.gate.book.finish()
         await self._node.leave()

@@ -9,16 +9,17 @@ from mailferry.app.copier import Desks
 from mailferry.app.parts import build_parts
 from mailferry.app.worker import WorkerContext
 from mailferry.config.settings import Settings
-from mailferry.copying.verify import Difference, Verification, verify_account
+from mailferry.copying.verify import verify_account
+from mailferry.copying.verify_findings import Difference, Tell, Verification
 from mailferry.observe.log import get_log
+from mailferry.roster.account_views import mailbox_shown
 from mailferry.roster.lookup import account_at, domain_at
-from mailferry.wire.imap_names import decode_mailbox
 from mailferry.wire.server_text import visible
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What a comparison of one account found."""
+    """The sums of a comparison of one account; its differences were told while it ran."""
 
     address: str
     found: Verification
@@ -29,47 +30,65 @@ class VerifyReport:
         return self.found.alike
 
     def lines(self) -> list[str]:
-        """Return one line a difference, and the sum."""
-        told = [
-            f"{_mailbox(one)} uid {one.source_uid}: {one.fault.value} {visible(one.detail)}".rstrip()
-            for one in self.found.differences
-        ]
+        """Return the sums in words."""
         found = self.found
-        total = (
-            f"{self.address}: {found.messages} messages at the source, {found.bodies_compared} read on both "
-            f"sides, {found.skipped} skipped with a reason, {found.target_only} only at the target, "
-            f"{len(found.differences)} differ"
-        )
-        return [*told, total]
+        words = [
+            f"{found.messages} messages at the source",
+            f"{found.bodies_compared} read on both sides",
+            f"{found.skipped} skipped with a reason",
+            f"{found.target_only} only at the target",
+        ]
+        if found.gone:
+            words.append(f"{found.gone} no longer at the source")
+        if found.unlocated:
+            words.append(f"{found.unlocated} that the target took and never named")
+        return [f"{self.address}: {', '.join(words)}, {found.differences} differ"]
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return them as JSON values."""
         found = self.found
         return {
-            "address": self.address,
             "equal": found.alike,
             "messages": found.messages,
             "bodies_compared": found.bodies_compared,
             "skipped": found.skipped,
             "target_only": found.target_only,
-            "differences": [
-                {"mailbox": _mailbox(d), "uid": d.source_uid, "fault": d.fault.value, "detail": d.detail}
-                for d in found.differences
-            ],
+            "gone": found.gone,
+            "unlocated": found.unlocated,
+            "faults": {fault.value: number for fault, number in sorted(found.faults.items())},
         }
 
 
-def _mailbox(difference: Difference) -> str:
-    return visible(decode_mailbox(difference.mailbox))
+def line_of(one: Difference) -> str:
+    """Return one difference, or one note, in one line."""
+    place = mailbox_shown(one.mailbox)
+    if one.source_uid is not None:
+        place += f" uid {one.source_uid}"
+    return f"{place}: {one.fault.value} {visible(one.detail)}".rstrip()
 
 
-async def verify_one(settings: Settings, reactor: Any, address: str, share: float) -> VerifyReport:
-    """Compare one account's two sides; raises NoSuchAccount, Refused and Unavailable."""
+def as_json(one: Difference) -> dict[str, Any]:
+    """Return one difference, or one note, as JSON values."""
+    return {
+        "mailbox": mailbox_shown(one.mailbox),
+        "uid": one.source_uid,
+        "fault": one.fault.value,
+        "detail": one.detail,
+    }
+
+
+async def verify_one(
+    settings: Settings, reactor: Any, address: str, share: float, tell: Tell
+) -> VerifyReport:
+    """Compare one account's two sides; `tell` hears of each difference.
+
+    Raises NoSuchAccount, Refused and Unavailable.
+    """
     parts = build_parts(WorkerContext(settings, reactor, get_log("verify"), 0, lambda _why: None))
     try:
         account = await parts.database.read("account", lambda conn: account_at(conn, address))
         domain = await parts.database.read("domain", lambda conn: domain_at(conn, account.domain))
-        found = await verify_account(Desks(parts).make(account, domain), account.id, sample=share)
+        found = await verify_account(Desks(parts).make(account, domain), account.id, tell, sample=share)
     finally:
         await parts.close()
     return VerifyReport(account.address, found)

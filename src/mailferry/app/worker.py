@@ -1,7 +1,7 @@
 """What every worker does the same: its reactor, its log, its heartbeat, its orderly end.
 
 A worker starts in a forked child, so the reactor is installed here and nowhere earlier. SIGTERM
-asks the role to drain; when that is done, or `drain_seconds` are over, the process ends.
+asks the role to drain; when that is done, or `drain_seconds` and a little are over, the process ends.
 """
 
 from __future__ import annotations
@@ -132,6 +132,10 @@ def _beat(pipe: int, context: WorkerContext) -> None:
         context.leave("the parent is gone")
 
 
+FAREWELL_SECONDS = 3.0
+"""What a role has after its last session's time, to leave the store in order; the parent's patience is longer."""
+
+
 class _Ending:
     """The end of one worker: asked for by a signal or by the worker itself."""
 
@@ -161,7 +165,7 @@ class _Ending:
             return
         self._begun = True
         draining = defer.ensureDeferred(_coroutine(self.role.drain()))
-        draining.addTimeout(self._drain_seconds, self._reactor)
+        draining.addTimeout(self._drain_seconds + FAREWELL_SECONDS, self._reactor)
         draining.addErrback(self._drain_failed)
         draining.addBoth(lambda _: self._stop())
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mailferry.cli import account_mail
 from mailferry.cli.database import open_database
 from mailferry.cli.program import Failed, WrongUse, invocation
 from mailferry.cli.secrets import ask_password
@@ -99,19 +100,7 @@ def log(
     show_table(columns, ([row.get(column) for column in columns] for row in rows))
 
 
-@commands.command()
-def skipped(
-    context: typer.Context,
-    address: Address,
-    as_json: AsJson = False,
-) -> None:
-    """List the messages that were not copied, each with its reason."""
-    rows = accounts.skipped(open_database(context), address)
-    if as_json:
-        show_json(rows)
-        return
-    columns = ("mailbox", "uid", "reason", "detail", "size", "tries", "at")
-    show_table(columns, ([row.get(column) for column in columns] for row in rows))
+commands.command()(account_mail.skipped)
 
 
 def _act(context: typer.Context, address: str, change: Callable[..., object], word: str, **more: Any) -> None:
@@ -218,48 +207,21 @@ def export(
     domain: Annotated[str | None, typer.Option(help="Only this domain.")] = None,
 ) -> None:
     """Write accounts to a CSV file, without passwords; an existing file is not overwritten."""
-    octets = account_files.export_accounts(open_database(context), accounts.wanted(domain=domain))
+    database: Database = open_database(context)
+    only = accounts.wanted(domain=domain)
     if str(file) == "-":
-        sys.stdout.buffer.write(octets)
+        sys.stdout.buffer.write(account_files.export_accounts(database, only))
         return
+    from mailferry.copying.new_file import NewFile  # other commands need no copier
+
     try:
-        with file.open("xb") as stream:
-            stream.write(octets)
+        with NewFile(file) as new:
+            new.stream.write(account_files.export_accounts(database, only))
+            new.keep()
     except FileExistsError:
         raise Failed(f"{file} exists already") from None
     typer.echo(f"{file} is written")
 
 
-@commands.command()
-def verify(
-    context: typer.Context,
-    address: Address,
-    sample: Annotated[str, typer.Option(help="How much is read again, such as 1% or all.")] = "all",
-    as_json: AsJson = False,
-) -> None:
-    """Compare source and target message by message and say what differs."""
-    share = _share(sample)
-    from mailferry.app.verifying import verify_one  # loads every role: only when asked for
-    from mailferry.cli.in_reactor import in_reactor
-
-    settings = invocation(context).settings
-    report = in_reactor(lambda reactor: verify_one(settings, reactor, address, share))
-    if as_json:
-        show_json(report.as_json())
-    else:
-        for line in report.lines():
-            typer.echo(line)
-    if not report.equal:
-        raise Failed("the two sides differ")
-
-
-def _share(sample: str) -> float:
-    if sample == "all":
-        return 1.0
-    try:
-        share = float(sample.removesuffix("%")) / 100
-    except ValueError:
-        share = -1.0
-    if not 0 < share <= 1:
-        raise WrongUse("write --sample 1% (up to 100%), or all")
-    return share
+commands.command()(account_mail.verify)
+commands.command()(account_mail.receipt)

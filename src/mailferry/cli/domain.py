@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mailferry.cli.database import open_database
+from mailferry.cli.domain_detect import detect_source
 from mailferry.cli.program import Failed, WrongUse, invocation
 from mailferry.cli.showing import AsJson, show_facts, show_json, show_table
 from mailferry.cli.who import operator
@@ -296,3 +297,6 @@ def test(
             typer.echo(f"{line.sign.value:<5} {line.what}: {line.found}{fix}")
     if any(line.sign is Sign.FAULT for line in lines):
         raise Failed("the old host cannot be moved from as things stand")
+
+
+commands.command(name="detect")(detect_source)

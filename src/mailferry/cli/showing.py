@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import indent
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,52 @@ AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 def show_json(value: Any) -> None:
     """Write `value` as JSON."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def show_json_list(values: Iterable[Any]) -> None:
+    """Write `values` as a JSON array, each when it comes."""
+    between = "[\n"
+    for value in values:
+        sys.stdout.write(between + indent(json.dumps(value, ensure_ascii=False, indent=2), "  "))
+        between = ",\n"
+    sys.stdout.write("[]\n" if between == "[\n" else "\n]\n")
+
+
+class JsonReport:
+    """A JSON object with one long array, whose values are written when they come.
+
+    Nothing is written before the first of them, so that a command that fails at once says nothing.
+    """
+
+    def __init__(self, head: Mapping[str, Any], array: str) -> None:
+        self._head = head
+        self._array = array
+        self._between = ""
+
+    def add(self, value: Any) -> None:
+        """Write one more value of the array."""
+        self._begin()
+        sys.stdout.write(self._between + indent(json.dumps(value, ensure_ascii=False, indent=2), "    "))
+        self._between = ",\n"
+
+    def close(self, rest: Mapping[str, Any] | None) -> None:
+        """Write the rest of the object; None after a failure: what has begun is ended."""
+        if rest is None and not self._between:
+            return
+        self._begin()
+        sys.stdout.write("\n  ]")
+        for name, value in (rest or {"failed": True}).items():
+            sys.stdout.write(f",\n  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}")
+        sys.stdout.write("\n}\n")
+
+    def _begin(self) -> None:
+        if not self._between:
+            head = "".join(
+                f"  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)},\n"
+                for name, value in self._head.items()
+            )
+            sys.stdout.write(f"{{\n{head}  {json.dumps(self._array)}: [")
+            self._between = "\n"
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -116,13 +116,6 @@ class ListenSettings(Section):
             raise ValueError("socketmap is not served yet")
         return service
 
-    @field_validator("proxy_protocol_from")
-    @classmethod
-    def _not_read_yet(cls, networks: tuple[Network, ...]) -> tuple[Network, ...]:
-        if networks:
-            raise ValueError("the PROXY header is not read yet; leave the key out")
-        return networks
-
     @property
     def mode(self) -> TlsMode:
         """The TLS mode, STARTTLS on doors and none elsewhere unless the file says more."""
@@ -133,6 +126,8 @@ class ListenSettings(Section):
     @model_validator(mode="after")
     def _sensible(self) -> Self:
         loopback = self.endpoint.loopback
+        if self.proxy_protocol_from and not self.service.is_door:
+            raise ValueError(f"{self.service.value} reads no PROXY header; leave proxy_protocol_from out")
         if self.mode is TlsMode.STARTTLS and not self.service.is_door:
             raise ValueError(
                 f"tls = starttls is for imap and pop3; {self.service.value} takes implicit or none"
@@ -167,13 +162,6 @@ class TargetSettings(Section):
     forward_client_address: ForwardClientAddress = ForwardClientAddress.NONE
 
     _confidential = field_validator("imap", "pop3")(in_confidence)
-
-    @field_validator("forward_client_address")
-    @classmethod
-    def _asked_for_later(cls, way: ForwardClientAddress) -> ForwardClientAddress:
-        if way in {ForwardClientAddress.XCLIENT, ForwardClientAddress.PROXY}:
-            raise ValueError(f"{way.value} is not spoken yet; write none or dovecot-id")
-        return way
 
     @field_validator("master_user")
     @classmethod
@@ -291,11 +279,11 @@ class CopySettings(Section):
     niceness: int = Field(default=10, ge=0, le=19)
     accounts_at_once: int = Field(default=8, ge=1, le=1000)
     freeze_budget_seconds: int = Field(default=20, ge=1, le=25)
-    early_switch_after_hours: int = Field(default=24, ge=1, le=720)
+    early_switch_after_hours: int = Field(default=24, ge=0, le=720)
     new_mail: Literal["off"] = "off"
     quiet_seconds: int = Field(default=60, ge=1, le=3600)
     pass_interval_seconds: int = Field(default=300, ge=1, le=86400)
-    batch_messages: int = Field(default=50, ge=1, le=1000)
+    batch_messages: int = Field(default=100, ge=1, le=1000)
     batch_octets: int = Field(default=4 * 1024 * 1024, ge=65536, le=256 * 1024 * 1024)
 
     @field_validator("new_mail", mode="before")

@@ -82,7 +82,7 @@ class Run:
         self.works: dict[bytes, MailboxWork] = {}
         self._on_progress = on_progress
         self._began = desk.reactor.seconds()
-        self._noted: AccountChanges = {"total": 0}
+        self._noted: tuple[int, int | None] = (0, None)
         self._stopped = False
         self._slice_ends: float | None = None
         self._closers: list[Callable[[], None]] = []
@@ -205,15 +205,18 @@ class Run:
     async def note_totals(self) -> None:
         """Let the account show how much there is while the pass is still at it; late mail adds nothing to that.
 
-        Octets once each mailbox was listed: a part of them would look like nearly all.
+        Octets once each mailbox was listed: a part of them would look like nearly all. What would change
+        by less than a hundredth waits for the end of the turn.
         """
         self.tell()
-        changes: AccountChanges = {"total": self.result.total}
-        if all(work.octets is not None for work in self.works.values()):
-            changes["bytes_total"] = self.result.total_octets
-        if changes == self._noted or self.request.sweep:
+        whole = all(work.octets is not None for work in self.works.values())
+        now = (self.result.total, self.result.total_octets if whole else None)
+        if self.request.sweep or not any(map(_is_news, now, self._noted)):
             return
-        self._noted = changes
+        self._noted = now
+        changes: AccountChanges = {"total": now[0]}
+        if now[1] is not None:
+            changes["bytes_total"] = now[1]
         account_id = self.request.account_id
         await self.register.write("note totals", lambda conn: accounts.note(conn, account_id, **changes))
 
@@ -229,3 +232,10 @@ class Run:
         result.seconds = self.elapsed
         if self._on_progress is not None:
             self._on_progress(Progress(result.total, result.copied, result.remaining, result.octets))
+
+
+def _is_news(now: int | None, shown: int | None) -> bool:
+    """Whether a total differs from the one shown by so much that somebody who looks would notice."""
+    if now is None or shown is None:
+        return now is not None
+    return abs(now - shown) * 100 > shown

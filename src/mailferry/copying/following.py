@@ -86,7 +86,9 @@ async def follow_deletions(box: OpenMailbox, vanished: Collection[int]) -> None:
         return
     box.run.check()
     returned = await box.source.listed(vanished)
-    await delete_copies(box.run, box.target, box.book, [uid for uid in vanished if uid not in returned])
+    # one that came back under another UID while this pass ran has taken its copy along
+    gone = [uid for uid in vanished if uid not in returned and box.book.has(uid)]
+    await delete_copies(box.run, box.target, box.book, gone)
 
 
 async def delete_copies(run: Run, target: ImapClient, book: MailboxBook, source_uids: Sequence[int]) -> None:

@@ -15,7 +15,7 @@ from mailferry.copying.batches import BatchCopier
 from mailferry.copying.book import MailboxBook, open_book
 from mailferry.copying.desk import Run
 from mailferry.copying.digests import body_digests
-from mailferry.copying.following import compared_with_brake, delete_copies, follow_deletions
+from mailferry.copying.following import compared_with_brake, delete_copies, follow_deletions, follow_flags
 from mailferry.copying.learning import match_digests
 from mailferry.copying.lost_copies import forget_lost_copies
 from mailferry.copying.maildrop import Maildrop
@@ -176,6 +176,8 @@ async def without_those_over_pop3(box: OpenMailbox, new: Sequence[MessageFacts])
     ]
     await book.add(there)
     box.run.already(box.work, len(there))
+    if box.run.request.mode is Mode.MIRROR:  # POP3 told no flags
+        await follow_flags(box, [facts for facts in messages if facts.uid in pairs])
     return [facts for facts in messages if facts.uid not in pairs]
 
 

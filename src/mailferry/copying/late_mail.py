@@ -35,7 +35,7 @@ async def without_twins(box: OpenMailbox, new: Sequence[MessageFacts]) -> list[M
         if found is None and facts.uid in mine.message_ids:
             found = strangers.get((mine.message_ids[facts.uid], mine.bodies[facts.uid]))
         if found is not None:
-            there.append(LedgerEntry(facts.uid, found, digest, flags_key(facts.flags)))
+            there.append(LedgerEntry(facts.uid, found, digest, flags_key(facts.flags), found=True))
     await book.add(there)
     box.run.already(box.work, len(there))
     known = {entry.source_uid for entry in there}

@@ -40,9 +40,11 @@ class SourceListing:
         for _ in range(2):
             if self.status.exists:
                 await self._client.fetch_facts(b"1:*", comparison.feed)
+            comparison.announced = self.status.exists
             if len(comparison.listed) >= self.status.exists:
                 return
             self.status = await self._client.select(self._book.source_name, read_only=True)
+        comparison.announced = self.status.exists
 
     def _comparison(self) -> Comparison:
         return Comparison(self._book.flags_keys(), self._book.settled_skips())

@@ -8,7 +8,7 @@ look. What POP3 does not let us do is tried again later and never fails the pass
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
@@ -149,8 +149,9 @@ class _Look:
         listed = await list_maildrop(
             pop, self._facts, use_uidls=self._known.renumbered < STRIKES, in_time=in_time
         )
+        await self._inbox.anew()  # what arrived before the maildrop was opened is not hidden
         learner = UidlLearner(pop, self._inbox, in_time, lonely=self._lonely)
-        learnt = await learner.learn(listed, self._facts)
+        learnt = await learner.learn(listed, await self._facts_that_hold(listed))
         await self._keep(learnt)
         left = {n: digest for n, digest in learnt.unpaired.items() if listed.names[n] not in self._brought}
         settled = {fact.uidl for fact in self._facts if fact.uid is None and not is_open(fact)}
@@ -181,6 +182,23 @@ class _Look:
         run.result.evidence = replace(
             run.result.evidence, pop3_messages=len(listed.names), pop3_unpaired=len(hidden)
         )
+
+    async def _facts_that_hold(self, listed: Listed) -> Sequence[UidlFact]:
+        """Return what is known without the pairs of shown messages that INBOX shows no more.
+
+        A message that left the days which IMAP shows is not gone while POP3 shows it: it has to be found
+        to be hidden, or it would be missing at the target. INBOX is asked only where a copy is missing.
+        Before any whole look over IMAP the numbers may be our own, of a time without IMAP: then none holds.
+        """
+        account_id = self._run.request.account_id
+        shown = set(listed.names.values())
+        copied = await self._run.register.read("copied", lambda conn: _copied_of_inbox(conn, account_id))
+        doubted = {f.uid for f in self._facts if f.uid is not None and f.uidl in shown} - copied
+        if doubted:
+            doubted -= set(await self._inbox.uids())
+        if doubted and self._known.lonely is None:
+            return [fact for fact in self._facts if fact.uid is None]
+        return [fact for fact in self._facts if fact.uid not in doubted]
 
     def _clock(self) -> Callable[[], bool]:
         """A slice, or half of what is left of the budget."""
@@ -224,3 +242,8 @@ class _Look:
             if pop.closed and self._pair.usable:
                 raise NotNow(Waits(PAUSE_SECONDS, failure.text)) from failure
             raise
+
+
+def _copied_of_inbox(conn: Connection, account_id: int) -> frozenset[int]:
+    rows = [row for row in mailboxes.of_account(conn, account_id) if row.source_name.upper() == INBOX]
+    return frozenset(uid for row in rows for uid in ledger.load(conn, row.id).source_uids)

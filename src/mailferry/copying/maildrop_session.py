@@ -47,7 +47,7 @@ async def open_maildrop(run: Run) -> AsyncIterator[Pop3Client]:
     opening = run.desk.endpoints.source_pop3
     if opening is None:
         raise Refused(Cause.PROTOCOL_DISABLED, "the source has no POP3")
-    waits = await run.register.read("maildrop free?", lambda conn: _waits(conn, run.request.account_id))
+    waits = await maildrop_waits(run.register)
     if waits is not None:
         raise NotNow(waits)
     try:
@@ -77,17 +77,22 @@ async def open_maildrop(run: Run) -> AsyncIterator[Pop3Client]:
         raise NotNow(taken[0])
 
 
+async def maildrop_waits(register: Register) -> Waits | None:
+    """Return why the maildrop may not be opened now and when it may, as far as anybody knows."""
+    account_id = register.account_id
+    return await register.read("maildrop free?", lambda conn: _waits(conn, account_id))
+
+
 async def login_gap(register: Register) -> float:
     """Return the seconds until the maildrop may be opened, as far as anybody knows."""
-    account_id = register.account_id
-    waits = await register.read("login gap", lambda conn: _waits(conn, account_id))
+    waits = await maildrop_waits(register)
     return 0.0 if waits is None else waits.seconds
 
 
 def _waits(conn: Connection, account_id: int) -> Waits | None:
     now = db_now(conn)
     if sessions.holds_maildrop(conn, account_id, now=now, seconds=PAUSE_SECONDS):
-        return Waits(PAUSE_SECONDS, "the user has the maildrop")
+        return Waits(PAUSE_SECONDS, "the user's POP3 session has the maildrop: it goes on when that ends")
     left = (maildrops.get(conn, account_id).next_login_at or 0.0) - now
     if left > 0:
         return Waits(left, "the source wants a pause between two logins")

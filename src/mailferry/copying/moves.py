@@ -232,7 +232,7 @@ class _Arrival:
     async def _write(self, mailbox_id: int, copies: dict[int, int], *, intent: int | None) -> None:
         """Give the messages their new place in the ledger and take their old one from it, at once."""
         entries = [
-            LedgerEntry(uid, copy, self._taken[uid].entry.digest, self._taken[uid].entry.flags_key)
+            self._taken[uid].entry._replace(source_uid=uid, target_uid=copy)
             for uid, copy in sorted(copies.items())
         ]
         left = [self._taken[uid].entry.source_uid for uid in copies]

@@ -48,8 +48,8 @@ class Pairs:
 
     async def leave(self) -> None:
         """Say goodbye on all of them."""
-        for pair in list(self._all):
-            await pair.leave()
+        for leaving in [ensureDeferred(pair.leave()) for pair in self._all]:
+            await leaving
 
     async def round(self, jobs: Iterable[MailboxJob], step: Step) -> None:
         """Take this step with each mailbox, several at a time.

@@ -21,7 +21,7 @@ from mailferry.copying.lost_copies import forget_lost_copies
 from mailferry.copying.maildrop import Maildrop
 from mailferry.copying.maildrop_names import Listed, list_maildrop
 from mailferry.copying.maildrop_numbers import STRIKES, Numbers
-from mailferry.copying.maildrop_session import NotNow, login_gap, open_maildrop
+from mailferry.copying.maildrop_session import NotNow, login_gap, maildrop_waits, open_maildrop
 from mailferry.copying.open_mailbox import OpenMailbox
 from mailferry.copying.read_back import read_back
 from mailferry.copying.rematch import rematch_target
@@ -47,6 +47,10 @@ LONGEST_PAUSE = 90.0
 async def copy_maildrop(run: Run) -> None:
     """Bring the target's INBOX up to date. Raises Refused, Unavailable or Stopped."""
     run.result.maildrop_asked = True
+    waits = await maildrop_waits(run.register)
+    if waits is not None:  # a target that is asked every few seconds for nothing is asked too often
+        run.wait(waits)
+        raise Stopped
     with at_target():
         target = await run.desk.endpoints.target_imap()
     run.at_cut_off(target.close)

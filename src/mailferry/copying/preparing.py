@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from mailferry.copying.desk import Run
 from mailferry.copying.placing import Places
 from mailferry.copying.results import Mode
+from mailferry.copying.side_by_side import both
 from mailferry.copying.sides import Pair, at_target
 from mailferry.model.causes import Cause, Refused
 from mailferry.model.mail import Mailbox, MailboxStatus
@@ -53,6 +55,14 @@ class Prepared:
     plan: MailboxPlan
 
 
+class _Side(NamedTuple):
+    """What one host tells of an account's mailboxes."""
+
+    mailboxes: Sequence[Mailbox]
+    space: Namespace
+    subscribed: frozenset[bytes]
+
+
 async def prepare(run: Run, pair: Pair) -> Prepared:
     """Map the mailboxes, write the mapping down, and make the target's side of it.
 
@@ -61,21 +71,16 @@ async def prepare(run: Run, pair: Pair) -> Prepared:
     known = await run.register.read(
         "mailboxes", lambda conn: mailboxes.of_account(conn, run.request.account_id)
     )
-    source, source_space = await _listed(pair.source)
+    source, target = await both(_side(pair.source), _target_side(pair.target))
     _remark_unreadable(run, pair.source)
-    with at_target():
-        target, target_space = await _listed(pair.target)
-    plan = _plan(run.desk.profile, source, source_space, target, target_space, known)
-    subscribed = await _subscribed(pair.source)
-    rows = await run.register.write("map mailboxes", lambda conn: _ensure(conn, run.request.account_id, plan))
-    with at_target():
-        followed = await _subscribed(pair.target)
-    places = Places(run, pair.target, target, target_space)
+    plan = _plan(run.desk.profile, source, target, known)
+    rows = await _rows(run, plan, known)
+    places = Places(run, pair.target, target.mailboxes, target.space)
     jobs: list[MailboxJob] = []
     for mapped, row in await places.make(list(zip(plan.pairs, rows, strict=True))):
         run.check()
-        if mapped.source.name in subscribed and not row.subscribed:
-            await _subscribe(run, pair.target, row, followed)
+        if mapped.source.name in source.subscribed and not row.subscribed:
+            await _subscribe(run, pair.target, row, target.subscribed)
         jobs.append(MailboxJob(row, mapped.role))
     listed = {mapped.source.name for mapped in plan.pairs}
     gone = tuple(row for row in known if row.source_name not in listed and not row.gone)
@@ -84,26 +89,17 @@ async def prepare(run: Run, pair: Pair) -> Prepared:
 
 async def plan_for(profile: Profile, pair: Pair, known: Sequence[CopiedMailbox]) -> MailboxPlan:
     """Return the mapping for what both sides list now; what was mapped before stays."""
-    source, source_space = await _listed(pair.source)
-    with at_target():
-        target, target_space = await _listed(pair.target)
-    return _plan(profile, source, source_space, target, target_space, known)
+    source, target = await both(_side(pair.source), _target_side(pair.target))
+    return _plan(profile, source, target, known)
 
 
-def _plan(
-    profile: Profile,
-    source: Sequence[Mailbox],
-    source_space: Namespace,
-    target: Sequence[Mailbox],
-    target_space: Namespace,
-    known: Sequence[CopiedMailbox],
-) -> MailboxPlan:
+def _plan(profile: Profile, source: _Side, target: _Side, known: Sequence[CopiedMailbox]) -> MailboxPlan:
     return plan_mailboxes(
-        source,
-        target,
+        source.mailboxes,
+        target.mailboxes,
         profile=profile,
-        source_namespace=source_space,
-        target_namespace=target_space,
+        source_namespace=source.space,
+        target_namespace=target.space,
         kept={row.source_name: row.target_name for row in known},
     )
 
@@ -116,10 +112,28 @@ def _remark_unreadable(run: Run, source: ImapClient) -> None:
         run.remarks.note(RemarkKind.UNREADABLE, line[:200], number=1)
 
 
-async def _listed(client: ImapClient) -> tuple[list[Mailbox], Namespace]:
+async def _side(client: ImapClient) -> _Side:
     listed = await client.list_mailboxes()
     told = await client.namespace()
-    return listed, guessed_namespace(listed) if told is None else Namespace(*told)
+    space = guessed_namespace(listed) if told is None else Namespace(*told)
+    try:
+        subscribed = await client.subscribed()
+    except Refused:
+        subscribed = frozenset()
+    return _Side(listed, space, subscribed)
+
+
+async def _target_side(client: ImapClient) -> _Side:
+    with at_target():
+        return await _side(client)
+
+
+async def _rows(run: Run, plan: MailboxPlan, known: Sequence[CopiedMailbox]) -> Sequence[CopiedMailbox]:
+    """Return the mailboxes' rows in the plan's order; nothing is written where all of them are known."""
+    there = {row.source_name: row for row in known if not row.gone}
+    if all(mapped.source.name in there for mapped in plan.pairs):
+        return [there[mapped.source.name] for mapped in plan.pairs]
+    return await run.register.write("map mailboxes", lambda conn: _ensure(conn, run.request.account_id, plan))
 
 
 def _ensure(conn: Connection, account_id: int, plan: MailboxPlan) -> list[CopiedMailbox]:
@@ -137,13 +151,6 @@ def _ensure(conn: Connection, account_id: int, plan: MailboxPlan) -> list[Copied
             mailboxes.note(conn, row.id, gone=False)
         rows.append(row)
     return rows
-
-
-async def _subscribed(client: ImapClient) -> frozenset[bytes]:
-    try:
-        return await client.subscribed()
-    except Refused:
-        return frozenset()
 
 
 async def _subscribe(run: Run, target: ImapClient, row: CopiedMailbox, followed: frozenset[bytes]) -> None:

@@ -66,8 +66,7 @@ async def rematch_source(box: OpenMailbox, uidvalidity: int, listed: Collection[
     old = {entry.source_uid: entry.digest for entry in book.entries()}
     kept = match_digests({uid: one.exact for uid, one in mine.items()}, old)
     entries = [
-        LedgerEntry(uid, book.entry(before).target_uid, mine[uid].exact, book.entry(before).flags_key)
-        for uid, before in kept.items()
+        book.entry(before)._replace(source_uid=uid, digest=mine[uid].exact) for uid, before in kept.items()
     ]
     first = min((intent.target_uidnext for intent in book.pending), default=None)
     found: dict[int, int] = {}
@@ -78,10 +77,7 @@ async def rematch_source(box: OpenMailbox, uidvalidity: int, listed: Collection[
     entries += [LedgerEntry(uid, there, mine[uid].exact, FLAGS_UNKNOWN) for uid, there in found.items()]
     orphans = sorted(set(old) - set(kept.values()))
     for place, before in enumerate(orphans):
-        entry = book.entry(before)
-        entries.append(
-            LedgerEntry(book.no_server_uid(place), entry.target_uid, entry.digest, entry.flags_key)
-        )
+        entries.append(book.entry(before)._replace(source_uid=book.no_server_uid(place)))
     crash_point("matched-again")
     await book.replace(entries, source_uidvalidity=uidvalidity)
     box.run.already(box.work, len(kept) + len(found))
@@ -114,7 +110,7 @@ async def rematch_target(
         if source is not None and others and free:
             pairs |= match_alike(await likenesses(source, others), free)
     entries = [
-        LedgerEntry(entry.source_uid, pairs.get(entry.source_uid, 0), entry.digest, FLAGS_UNKNOWN)
+        entry._replace(target_uid=pairs.get(entry.source_uid, 0), flags_key=FLAGS_UNKNOWN)
         for entry in book.entries()
         if entry.source_uid in pairs or not copies_wanted
     ]

@@ -39,7 +39,7 @@ class SkipReason(StrEnum):
 class CopyLimits:
     """Sizes of one pass; from `[copy]` of the configuration and the source's profile."""
 
-    batch_messages: int = 50
+    batch_messages: int = 100
     batch_octets: int = 4 * 1024 * 1024
     connections: int = 2
     slice_seconds: float = 30.0

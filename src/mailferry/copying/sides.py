@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from mailferry.copying.side_by_side import both
 from mailferry.model.causes import Cause, Refused, RemoteFailure, Unavailable
 from mailferry.remote.imap_client import ImapClient
 from mailferry.remote.pop3_client import Pop3Client
@@ -69,25 +70,36 @@ class Pair:
 
     async def leave(self) -> None:
         """Say goodbye on both sides; a server that does not answer is left without."""
-        for client in (self.source, self.target):
-            if client.closed:
-                continue
-            try:
-                await client.logout()
-            except RemoteFailure:
-                client.close()
+        await both(_leave(self.source), _leave(self.target))
+
+
+async def _leave(client: ImapClient) -> None:
+    try:
+        if not client.closed:
+            await client.logout()
+    except RemoteFailure:
+        client.close()
 
 
 async def open_pair(endpoints: Endpoints) -> Pair:
     """Open both sessions. Raises Refused or Unavailable; then, and when cancelled, neither is left open."""
     if endpoints.source_imap is None:
         raise Refused(Cause.PROTOCOL_DISABLED, "the source has no IMAP")
-    source = await endpoints.source_imap()
-    target: ImapClient | None = None
-    try:
+    opened: list[ImapClient] = []
+
+    async def kept(opening: Callable[[], Awaitable[ImapClient]]) -> ImapClient:
+        opened.append(await opening())
+        return opened[-1]
+
+    async def at_the_target() -> ImapClient:
         with at_target():
-            target = await endpoints.target_imap()
+            return await kept(endpoints.target_imap)
+
+    pair: Pair | None = None
+    try:
+        pair = Pair(*await both(kept(endpoints.source_imap), at_the_target()))
     finally:
-        if target is None:
-            source.close()
-    return Pair(source, target)
+        if pair is None:
+            for client in opened:
+                client.close()
+    return pair

@@ -7,15 +7,18 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from mailferry.copying.results import PassRequest, PassResult
-from mailferry.model.account import COPIED_IN, Event
+from mailferry.copying.results import PassRequest, PassResult, Waits
+from mailferry.model.account import Event
 from mailferry.model.causes import Cause
 from mailferry.observe.log import Log
-from mailferry.plan.retry import Disposition, after_failure
+from mailferry.plan.retry import Disposition, after_failure, events_after_failure
 from mailferry.store import accounts, leases, samples
-from mailferry.store.accounts import Account
+from mailferry.store.accounts import Account, AccountChanges
 from mailferry.store.database import Database, db_now
 from mailferry.store.leases import Lease
+
+WAITS = "waits"
+"""The result of a run that goes on later, though nothing failed."""
 
 
 class TurnNotes:
@@ -70,16 +73,28 @@ class TurnNotes:
         )
         self._log.info("waits before its cutover", cause=cause.value, why=text)
 
-    async def paused(self, account: Account, why: str, seconds: float) -> None:
-        """Note that the copy goes on later, though nothing failed."""
+    async def paused(self, account: Account, waits: Waits) -> float:
+        """Note that the copy goes on later, though nothing failed; return the seconds until then."""
 
         def note(conn: Connection) -> None:
             leases.hold(conn, self._lease())
-            at = db_now(conn) + seconds
-            accounts.note(conn, account.id, last_result="waits", cause=None, cause_text=why, next_retry_at=at)
+            at = db_now(conn) + waits.seconds
+            accounts.note(
+                conn, account.id, last_result=WAITS, cause=None, cause_text=waits.why, next_retry_at=at
+            )
 
         await self._database.run("waits", note)
-        self._log.info("goes on later", why=why, seconds=round(seconds))
+        self._log.info("goes on later", why=waits.why, seconds=round(waits.seconds))
+        return waits.seconds
+
+    async def put_off(self, account: Account, seconds: float) -> None:
+        """Note when a failed account is tried again, whose try met something that it had to wait for."""
+
+        def note(conn: Connection) -> None:
+            leases.hold(conn, self._lease())
+            accounts.note(conn, account.id, next_retry_at=db_now(conn) + seconds)
+
+        await self._database.run("put off", note)
 
     async def failed(
         self, account: Account, cause: Cause, text: str, retry_after: float | None
@@ -140,23 +155,15 @@ def _note_failure(
     now: float,
 ) -> None:
     retry_at = None if disposition.delay is None else now + disposition.delay
-    accounts.note(
-        conn,
-        held.id,
-        failed_runs=failures,
-        last_result="failed",
-        cause=cause,
-        cause_text=text,
-        next_retry_at=retry_at,
-    )
-    if disposition.failed and held.phase in COPIED_IN:
-        accounts.apply(
-            conn,
-            held.id,
-            Event.GAVE_UP,
-            epoch=held.epoch,
-            cause=cause,
-            cause_text=text,
-            next_retry_at=retry_at,
-            next_due_at=retry_at,
-        )
+    shown: AccountChanges = {
+        "cause": cause,
+        "cause_text": text,
+        "next_retry_at": retry_at,
+        "next_due_at": retry_at,
+    }
+    accounts.note(conn, held.id, failed_runs=failures, last_result="failed")
+    accounts.note(conn, held.id, **shown)
+    epoch = held.epoch
+    for event in events_after_failure(held.phase, held.cause, cause, failed=disposition.failed):
+        changes = shown if event is Event.GAVE_UP else {}
+        epoch = accounts.apply(conn, held.id, event, epoch=epoch, **changes).epoch

@@ -14,6 +14,7 @@ from mailferry.copying.digests import HeaderSink, TrimmedSink
 from mailferry.copying.maildrop_digests import MaildropDigests
 from mailferry.copying.maildrop_names import Listed, is_uidl
 from mailferry.model.mail import DIGEST_OCTETS
+from mailferry.plan.mailbox_mapping import INBOX
 from mailferry.plan.uidl_pairing import (
     ImapMessage,
     PopMessage,
@@ -56,6 +57,11 @@ class InboxSide:
         self.uidvalidity = uidvalidity
         self._uids: list[int] | None = None
         self._headers: dict[int, bytes] = {}
+
+    async def anew(self) -> None:
+        """Open INBOX once more: a session shows nothing that arrived since it looked last."""
+        self.uidvalidity = (await self._imap.select(INBOX, read_only=True)).uidvalidity
+        self._uids = None
 
     async def uids(self) -> Sequence[int]:
         """Return all UIDs."""

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from mailferry.copying.desk import Run
 from mailferry.copying.preparing import MailboxJob
 from mailferry.copying.results import SkipReason
+from mailferry.copying.side_by_side import both
 from mailferry.copying.sides import Pair, at_target
 from mailferry.model.mail import MailboxStatus
 from mailferry.plan.retry import skip_is_due
@@ -52,9 +53,9 @@ class Changed:
 async def changed_jobs(run: Run, pair: Pair, jobs: Sequence[MailboxJob]) -> Changed:
     """Return the mailboxes to work on; the others are counted as they were found before."""
     run.result.mailboxes = len(jobs)
-    source = await pair.source.status_all([job.source_name for job in jobs])
-    with at_target():
-        target = await pair.target.status_all([job.row.target_name for job in jobs])
+    source, target = await both(
+        pair.source.status_all([job.source_name for job in jobs]), _target_numbers(pair, jobs)
+    )
     restless, sizes, skips = await run.register.read(
         "restless mailboxes", lambda conn: _restless(conn, run, jobs)
     )
@@ -86,6 +87,11 @@ async def changed_jobs(run: Run, pair: Pair, jobs: Sequence[MailboxJob]) -> Chan
         await run.note_totals()
     run.tell()
     return Changed(tuple(changed), tuple(losers), tuple(gained))
+
+
+async def _target_numbers(pair: Pair, jobs: Sequence[MailboxJob]) -> Mapping[bytes, MailboxStatus]:
+    with at_target():
+        return await pair.target.status_all([job.row.target_name for job in jobs])
 
 
 def _gained(row: CopiedMailbox, now: MailboxStatus | None) -> bool:
@@ -139,5 +145,5 @@ def _restless(
         )
         if skip_is_due(message.tries, now - message.at):
             restless.add(message.mailbox_id)
-    sizes = {job.row.id: ledger.size(conn, job.row.id) for job in jobs}
-    return restless, sizes, skips
+    counts = ledger.counts(conn, account_id)
+    return restless, {job.row.id: counts.get(job.row.id, 0) for job in jobs}, skips

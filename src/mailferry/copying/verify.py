@@ -1,214 +1,227 @@
-"""`account verify` and `account receipt`: source and target compared message by message.
+"""`account verify`: source and target compared message by message, as both are now.
 
-Nothing is changed on either side. Bodies are compared by digests computed now, of all messages or of a sample
-that is the same for the same account whenever it is asked for.
+Nothing is changed on either side. Bodies are compared by digests computed now, of all messages or of a
+sample. One mailbox is held at a time, in some 150 octets a message; bodies are streamed.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from sqlalchemy import Connection
 
-from mailferry.copying.book import Register, open_book
 from mailferry.copying.desk import CopyDesk
 from mailferry.copying.digests import body_digests
 from mailferry.copying.learning import UNKNOWN_UID
+from mailferry.copying.listed_facts import UNDATED, ListedFacts, listed_facts
 from mailferry.copying.preparing import plan_for
-from mailferry.copying.sides import Pair, at_target, open_pair
+from mailferry.copying.sides import Pair, open_pair
 from mailferry.copying.sources import ImapBodies
-from mailferry.model.mail import MessageFacts
-from mailferry.plan.arrival_date import instant
+from mailferry.copying.verify_copies import Copies, copies_digests, open_copies
+from mailferry.copying.verify_findings import Fault, Sample, Tell, Verification
+from mailferry.copying.verify_maildrop import verify_maildrop
+from mailferry.model.causes import Refused
+from mailferry.plan.arrival_date import instant, utc_date
 from mailferry.plan.differences import flags_key
-from mailferry.remote.imap_client import ImapClient
 from mailferry.remote.sendable import sendable_date, sendable_flags
 from mailferry.store import ledger, mailboxes, skipped
+from mailferry.store.ledger_blocks import Ledger
 from mailferry.store.mailboxes import CopiedMailbox
+from mailferry.store.uidls import FactsOf
 
 AT_ONCE = 200
 
 
-class Fault(StrEnum):
-    """What is wrong with one message."""
+async def verify_account(desk: CopyDesk, account_id: int, tell: Tell, *, sample: float = 1.0) -> Verification:
+    """Compare all mailboxes; bodies of a `sample` share (0 to 1) of the messages, the same ones each time.
 
-    NOT_COPIED = "not_copied"
-    COPY_MISSING = "copy_missing"
-    BODY_DIFFERS = "body_differs"
-    FLAGS_DIFFER = "flags_differ"
-    DATE_DIFFERS = "date_differs"
-    UNREADABLE = "unreadable"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One message that is not alike on both sides."""
-
-    mailbox: bytes
-    source_uid: int
-    fault: Fault
-    detail: str = ""
-
-
-@dataclass(slots=True)
-class Verification:
-    """What a comparison found."""
-
-    messages: int = 0
-    bodies_compared: int = 0
-    skipped: int = 0
-    target_only: int = 0
-    differences: list[Difference] = field(default_factory=list)
-
-    @property
-    def alike(self) -> bool:
-        """Whether every source message has its equal copy or a named skip."""
-        return not self.differences
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiptLine:
-    """What became of one message: `copied`, or `skipped` with its reason."""
-
-    mailbox: bytes
-    target_mailbox: bytes
-    source_uid: int
-    target_uid: int | None
-    digest: str
-    result: str
-    reason: str = ""
-
-
-async def verify_account(desk: CopyDesk, account_id: int, *, sample: float = 1.0) -> Verification:
-    """Compare all mailboxes; bodies of a `sample` share (0 to 1) of the messages.
-
-    Raises Refused or Unavailable when a server ends it.
+    `tell` hears of each difference. Raises Refused or Unavailable when a server ends it.
     """
-    register = Register(desk.database, account_id, None)
-    rows = await register.read("mailboxes", lambda conn: mailboxes.of_account(conn, account_id))
-    found = Verification()
+
+    def read(conn: Connection) -> tuple[Sequence[CopiedMailbox], CopiedMailbox | None]:
+        return mailboxes.of_account(conn, account_id), mailboxes.over_pop3(conn, account_id)
+
+    rows, hidden = await desk.database.read("mailboxes", read)
+    found, chosen = Verification(tell), Sample(account_id, sample)
+    ends = desk.endpoints
+    if ends.source_imap is None:
+        inbox = next(iter(rows), None)
+        await verify_maildrop(desk, account_id, inbox, FactsOf.SOURCE, found, chosen)
+        return found
+    everything = [*rows, *([hidden] if hidden is not None else [])]
+    await _over_imap(desk, rows, everything, found, chosen)
+    if hidden is not None and ends.source_pop3 is not None:
+        await verify_maildrop(desk, account_id, hidden, FactsOf.HIDDEN, found, chosen)
+    return found
+
+
+async def _over_imap(
+    desk: CopyDesk,
+    rows: Sequence[CopiedMailbox],
+    everything: Sequence[CopiedMailbox],
+    found: Verification,
+    chosen: Sample,
+) -> None:
     pair = await open_pair(desk.endpoints)
     try:
-        known = {row.source_name for row in rows if not row.gone}
         plan = await plan_for(desk.profile, pair, rows)
-        for mapped in plan.pairs:
-            if mapped.source.name not in known:
-                await _never_copied(pair, mapped.source.name, found)
+        listed = {mapped.source.name for mapped in plan.pairs}
+        known = {row.source_name for row in rows if not row.gone}
+        for name in (mapped.source.name for mapped in plan.pairs):
+            if name not in known:
+                await _never_copied(pair, name, found)
         for row in rows:
-            if not row.gone:
-                await _verify_mailbox(register, pair, row, found, sample)
+            if row.source_name in known & listed:
+                kin = [one.id for one in everything if one.target_name == row.target_name]
+                await _Mailbox(desk, pair, row, kin, found, chosen).verify()
+            elif row.source_name in known:
+                size = await desk.database.read("ledger", partial(ledger.size, mailbox_id=row.id))
+                found.gone += size
+                found.found(row.source_name, None, Fault.GONE_AT_SOURCE, f"{size} copies at the target")
         await pair.leave()
     finally:
         pair.close()
-    return found
 
 
 async def _never_copied(pair: Pair, name: bytes, found: Verification) -> None:
     """A mailbox that no pass has met yet: each of its messages waits for its copy."""
-    status = await pair.source.select(name, read_only=True)
-    here = await _listing(pair.source, status.exists)
+    try:
+        status = await pair.source.select(name, read_only=True)
+    except Refused as refusal:
+        found.found(name, None, Fault.MAILBOX_REFUSED, f"source: {refusal.text}")
+        return
+    here = await listed_facts(pair.source, status.exists, _sent_as)
     found.messages += len(here)
-    found.differences.extend(Difference(name, uid, Fault.NOT_COPIED) for uid in here)
+    for uid in here.uids:
+        found.found(name, uid, Fault.NOT_COPIED)
 
 
-async def _verify_mailbox(
-    register: Register, pair: Pair, row: CopiedMailbox, found: Verification, sample: float
-) -> None:
-    book = await open_book(register, row)
-    status = await pair.source.select(row.source_name, read_only=True)
-    here = await _listing(pair.source, status.exists)
-    with at_target():
-        target_status = await pair.target.select(row.target_name)  # EXAMINE tells no PERMANENTFLAGS
-        there = await _listing(pair.target, target_status.exists)
-    skips = await register.read("skipped", lambda conn: skipped.of_mailbox(conn, row.id))
-    found.messages += len(here)
-    pairs: list[tuple[int, int]] = []
-    for uid, facts in here.items():
-        if not book.has(uid):
+def _sent_as(internal_date: bytes) -> int | None:
+    """Return the second of arrival that a copy must have; None where the source's date can go nowhere."""
+    date = sendable_date(internal_date)
+    return None if date is None else instant(date)
+
+
+class _Mailbox:
+    """One mailbox of the source and its place at the target; `kin` are all ledgers with copies there."""
+
+    def __init__(
+        self,
+        desk: CopyDesk,
+        pair: Pair,
+        row: CopiedMailbox,
+        kin: Sequence[int],
+        found: Verification,
+        chosen: Sample,
+    ) -> None:
+        self._desk = desk
+        self._pair = pair
+        self._row = row
+        self._kin = kin
+        self._found = found
+        self._chosen = chosen
+        self._sent: dict[frozenset[bytes], tuple[frozenset[bytes], bytes]] = {}
+        self._keys: dict[frozenset[bytes], bytes] = {}
+
+    async def verify(self) -> None:
+        """Compare its messages."""
+        row, found = self._row, self._found
+        try:
+            status = await self._pair.source.select(row.source_name, read_only=True)
+        except Refused as refusal:
+            found.found(row.source_name, None, Fault.MAILBOX_REFUSED, f"source: {refusal.text}")
+            return
+        if row.source_uidvalidity not in {None, status.uidvalidity}:
+            found.messages += status.exists
+            found.found(row.source_name, None, Fault.RENUMBERED, "source")
+            return
+        here = await listed_facts(self._pair.source, status.exists, _sent_as)
+        found.messages += len(here)
+        copies = await open_copies(self._pair.target, row, found)
+        if copies is None:
+            return
+        kept, skips, taken = await self._desk.database.read("ledger", self._books)
+        found.gone += sum(here.place(uid) is None for uid in kept.source_uids)
+        found.target_only += sum(uid not in taken for uid in copies.listed.uids)
+        bodies: list[tuple[int, int]] = []
+        for place, uid in enumerate(here.uids):
+            target_uid = self._compare(here, place, copies, kept, skips)
+            if target_uid is not None and self._chosen.has(row.source_name, uid):
+                bodies.append((uid, target_uid))
+            if len(bodies) >= AT_ONCE:
+                await self._compare_bodies(bodies)
+                bodies = []
+        await self._compare_bodies(bodies)
+
+    def _books(self, conn: Connection) -> tuple[Ledger, frozenset[int], frozenset[int]]:
+        kept = ledger.load(conn, self._row.id)
+        others = (ledger.load(conn, one).target_uids for one in self._kin if one != self._row.id)
+        taken = frozenset(kept.target_uids).union(*others)
+        return kept, skipped.of_mailbox(conn, self._row.id), taken
+
+    def _compare(
+        self, here: ListedFacts, place: int, copies: Copies, kept: Ledger, skips: frozenset[int]
+    ) -> int | None:
+        """Compare what the listings tell of a message; return its copy's UID where its body can be compared."""
+        name, uid, found = self._row.source_name, here.uids[place], self._found
+        at = kept.position(uid)
+        if at is None:
             if uid in skips:
                 found.skipped += 1
             else:
-                found.differences.append(Difference(row.source_name, uid, Fault.NOT_COPIED))
-            continue
-        copy = there.get(book.entry(uid).target_uid)
-        if copy is None:
-            if book.entry(uid).target_uid != UNKNOWN_UID:
-                found.differences.append(Difference(row.source_name, uid, Fault.COPY_MISSING))
-            continue
-        found.differences.extend(_facts_differ(row, facts, copy, target_status.permanent_flags))
-        if _in_sample(account=row.account_id, mailbox=row.source_name, uid=uid, share=sample):
-            pairs.append((uid, copy.uid))
-    found.target_only += len(set(there) - book.target_uids())
-    await _compare_bodies(pair, row, pairs, found)
+                found.found(name, uid, Fault.NOT_COPIED)
+            return None
+        target_uid = kept.target_uids[at]
+        there = copies.listed.place(target_uid)
+        if target_uid == UNKNOWN_UID:
+            found.unlocated += 1
+            return None
+        if there is None:
+            found.found(name, uid, Fault.COPY_MISSING)
+            return None
+        wanted, key = self._wanted(here.flags(place), copies.permanent_flags)
+        flags = copies.listed.flags(there)
+        if key != self._key(flags):
+            found.found(name, uid, Fault.FLAGS_DIFFER, f"{_words(wanted)} against {_words(flags)}")
+        mine, theirs = here.arrived[place], copies.listed.arrived[there]
+        if mine not in {UNDATED, theirs}:
+            found.found(name, uid, Fault.DATE_DIFFERS, f"{_date(mine)} against {_date(theirs)}")
+        return target_uid
 
+    def _wanted(
+        self, flags: frozenset[bytes], permanent: frozenset[bytes] | None
+    ) -> tuple[frozenset[bytes], bytes]:
+        """Return what a copy of a message with these flags bears, and its key."""
+        if flags not in self._sent:
+            wanted, _ = sendable_flags(flags, permanent)
+            self._sent[flags] = wanted, flags_key(wanted)
+        return self._sent[flags]
 
-async def _listing(client: ImapClient, exists: int) -> dict[int, MessageFacts]:
-    facts: dict[int, MessageFacts] = {}
-    if exists:
-        await client.fetch_facts(b"1:*", lambda one: facts.update({one.uid: one}))
-    return facts
+    def _key(self, flags: frozenset[bytes]) -> bytes:
+        if flags not in self._keys:
+            self._keys[flags] = flags_key(flags)
+        return self._keys[flags]
 
-
-def _facts_differ(
-    row: CopiedMailbox, here: MessageFacts, there: MessageFacts, permanent: frozenset[bytes] | None
-) -> Iterator[Difference]:
-    wanted, _ = sendable_flags(here.flags, permanent)
-    if flags_key(wanted) != flags_key(there.flags):
-        detail = f"{_words(wanted)} against {_words(there.flags)}"
-        yield Difference(row.source_name, here.uid, Fault.FLAGS_DIFFER, detail)
-    date = sendable_date(here.internal_date)
-    if date is not None and instant(date) != instant(there.internal_date):
-        detail = f"{date.decode()} against {there.internal_date.decode('latin-1')}"
-        yield Difference(row.source_name, here.uid, Fault.DATE_DIFFERS, detail)
+    async def _compare_bodies(self, pairs: Sequence[tuple[int, int]]) -> None:
+        if not pairs:
+            return
+        found, name = self._found, self._row.source_name
+        source = ImapBodies(self._pair.source)
+        mine: Mapping[int, bytes] = (await body_digests(source, [uid for uid, _ in pairs])).by_uid
+        theirs = await copies_digests(self._pair.target, [copy for _, copy in pairs])
+        for uid, copy in pairs:
+            if uid not in mine or copy not in theirs:
+                found.found(name, uid, Fault.UNREADABLE, "target" if uid in mine else "source")
+                continue
+            found.bodies_compared += 1
+            if mine[uid] != theirs[copy]:
+                found.found(name, uid, Fault.BODY_DIFFERS)
 
 
 def _words(flags: frozenset[bytes]) -> str:
     return b" ".join(sorted(flags)).decode("latin-1") or "none"
 
 
-async def _compare_bodies(
-    pair: Pair, row: CopiedMailbox, pairs: list[tuple[int, int]], found: Verification
-) -> None:
-    for at in range(0, len(pairs), AT_ONCE):
-        part = pairs[at : at + AT_ONCE]
-        mine = (await body_digests(ImapBodies(pair.source), [uid for uid, _ in part])).by_uid
-        with at_target():
-            theirs = (await body_digests(ImapBodies(pair.target), [copy for _, copy in part])).by_uid
-        for uid, copy in part:
-            if uid not in mine or copy not in theirs:
-                found.differences.append(Difference(row.source_name, uid, Fault.UNREADABLE))
-                continue
-            found.bodies_compared += 1
-            if mine[uid] != theirs[copy]:
-                found.differences.append(Difference(row.source_name, uid, Fault.BODY_DIFFERS))
-
-
-def _in_sample(*, account: int, mailbox: bytes, uid: int, share: float) -> bool:
-    """Choose the same messages each time, without regard to their order."""
-    octets = hashlib.sha256(b"%d %s %d" % (account, mailbox, uid)).digest()
-    return int.from_bytes(octets[:4], "big") < share * 2**32
-
-
-def receipt(conn: Connection, account_id: int) -> Iterator[ReceiptLine]:
-    """Yield one line for each message that was copied or skipped, by mailbox and source UID."""
-    skips = list(skipped.listing(conn, account_id, limit=1_000_000))
-    for row in mailboxes.of_account(conn, account_id):
-        lines = [
-            ReceiptLine(
-                row.source_name,
-                row.target_name,
-                entry.source_uid,
-                entry.target_uid or None,
-                entry.digest.hex(),
-                "copied",
-            )
-            for entry in ledger.load(conn, row.id)
-        ]
-        lines += [
-            ReceiptLine(row.source_name, row.target_name, one.source_uid, None, "", "skipped", one.reason)
-            for one in skips
-            if one.mailbox_id == row.id
-        ]
-        yield from sorted(lines, key=lambda line: line.source_uid)
+def _date(moment: int) -> str:
+    return "no date" if moment == UNDATED else utc_date(moment).decode().strip()

@@ -6,10 +6,10 @@ memory between two turns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, TypeVar, Unpack
 
 from twisted.internet import defer, task
 
@@ -17,10 +17,12 @@ from mailferry.copying.account import run_pass
 from mailferry.copying.book import Register
 from mailferry.copying.cutover import Cutover, Ended, LastPass
 from mailferry.copying.desk import CopyDesk
-from mailferry.copying.maildrop_session import login_gap
-from mailferry.copying.results import Mode, PassRequest, PassResult
+from mailferry.copying.early_switch import EarlySwitch
+from mailferry.copying.maildrop_session import login_gap, maildrop_waits
+from mailferry.copying.results import Mode, PassRequest, PassResult, Waits
+from mailferry.copying.sides import Endpoints
 from mailferry.copying.sweep import sweep
-from mailferry.copying.turn_notes import TurnNotes
+from mailferry.copying.turn_notes import WAITS, TurnNotes
 from mailferry.copying.uidls import UidlState, learn_uidls
 from mailferry.model.account import Event, Phase, Trigger
 from mailferry.model.causes import Cause, RemoteFailure
@@ -30,7 +32,7 @@ from mailferry.passwords.trust import Trust
 from mailferry.plan.completeness import Grade
 from mailferry.plan.cutover import PassFigures, Step, next_step
 from mailferry.plan.mailbox_mapping import shown_name
-from mailferry.plan.retry import after_failure
+from mailferry.plan.retry import RETRIED_IN, after_failure
 from mailferry.plan.sweep_times import seconds_to_next_sweep
 from mailferry.store import accounts, leases, samples
 from mailferry.store.accounts import Account, AccountChanges
@@ -38,12 +40,15 @@ from mailferry.store.database import Database, db_now
 from mailferry.store.domains import Domain
 from mailferry.store.leases import Lease
 
+Client = TypeVar("Client")
+
 SOON_SECONDS = 15.0
 """The next try at a cutover that met no quiet moment."""
+NOT_QUIET = Waits(SOON_SECONDS, "the user's sessions are at work: the account moves in a quiet moment")
 MAILDROP_PAUSE_SECONDS = 2.0
 """Between two slices of a maildrop, for the user's own programs."""
-TOLD_FROM_SECONDS = 60.0
-"""A shorter pause is nothing to tell an administrator."""
+RETRY_SLICE_SECONDS = 30.0
+"""A failed account that works again is shown as moving no later than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,8 @@ class Tools:
     """A pass of an account that others wait behind ends after this time and goes on in its next turn."""
     opens_with_password: bool = False
     """Whether mailboxes at the target open with their user's own password only."""
+    early_switch_after: float | None = None
+    """A source that has been gone for so many seconds is left to itself; None: never."""
 
 
 class AccountWork:
@@ -77,7 +84,9 @@ class AccountWork:
         self._tools = tools
         self._account = account
         self._domain = domain
-        self._desk = desk
+        self._answered = False
+        """Whether the source let us in during this turn."""
+        self._desk = replace(desk, endpoints=self._noting(desk.endpoints))
         self._lease = lease
         self._log = tools.log.bind(session=f"copy{account.id}")
         self._notes = TurnNotes(tools.database, domain.name, lease, self._log)
@@ -88,9 +97,8 @@ class AccountWork:
         Raises LeaseLost when another copier took over, StoreUnavailable when nothing can be noted.
         """
         phase = self._account.phase
-        if phase in {Phase.BLOCKED, Phase.STALLED}:
-            await self._apply(Event.RETRIED)
-            return 0.0
+        if phase in RETRIED_IN:
+            return await self._retry()
         if phase is Phase.IDLE:
             return await self._begin_imported()
         if phase is Phase.PRECOPY:
@@ -100,6 +108,24 @@ class AccountWork:
         if phase is Phase.SWITCHED:
             return await self._late_mail()
         return None
+
+    async def _retry(self) -> float | None:
+        """Try a failed account again: it counts as failed until a pass, or a slice of one, went well."""
+        before_flip = self._account.phase is Phase.BLOCKED
+        if before_flip and self._tools.opens_with_password:
+            trust = await self._tools.keeper.push_and_prove(self._account, self._domain)
+            if not trust.in_place:
+                return await self._failed(trust.cause, trust.text, None)
+        request = self._request(Mode.MIRROR if before_flip else Mode.ADD_ONLY)
+        seconds = min(self._tools.turn_seconds, RETRY_SLICE_SECONDS)
+        result = await self._pass(replace(request, slice_seconds=seconds))
+        if result.cause is not None:
+            return await self._failed(result.cause, result.cause_text, result.retry_after)
+        if result.waits is not None and not result.mailboxes:  # it is not known yet
+            await self._notes.put_off(self._account, result.waits.seconds)
+            return result.waits.seconds
+        await self._apply(Event.RETRIED)
+        return 0.0
 
     # --- before the flip
 
@@ -121,20 +147,16 @@ class AccountWork:
 
     async def _precopy(self) -> float | None:
         round_number = 0
+        poll = await self._still_waits()
+        if poll is not None:
+            return poll
         if self._tools.opens_with_password:
             trust = await self._tools.keeper.push_and_prove(self._account, self._domain)
             if not trust.in_place:  # new mail is visible nowhere meanwhile: somebody must know at once
                 return await self._failed(trust.cause, trust.text, None)
         while True:
             round_number += 1
-            request = PassRequest(
-                self._account.id,
-                Mode.MIRROR,
-                approved=self._account.approved_at is not None,
-                slice_seconds=self._tools.turn_seconds,
-                lease=self._lease(),
-            )
-            result = await self._pass(request)
+            result = await self._pass(self._request(Mode.MIRROR))
             if result.cause is not None:
                 return await self._failed(result.cause, result.cause_text, result.retry_after)
             early = await self._ended_early(result)
@@ -216,6 +238,8 @@ class AccountWork:
         ended = await cutover.attempt(self._account)
         if ended is Ended.FLIPPED:
             return seconds_to_next_sweep(0.0)
+        if ended is Ended.NOT_QUIET:
+            return await self._notes.paused(self._account, NOT_QUIET)
         return SOON_SECONDS
 
     async def _until_the_maildrop_opens(self) -> None:
@@ -227,15 +251,8 @@ class AccountWork:
             await task.deferLater(self._tools.reactor, gap, lambda: None)
 
     async def _last_pass(self, budget: float) -> LastPass:
-        request = PassRequest(
-            self._account.id,
-            Mode.MIRROR,
-            last=True,
-            budget_seconds=budget,
-            approved=self._account.approved_at is not None,
-            lease=self._lease(),
-        )
-        result = await self._pass(request)
+        request = self._request(Mode.MIRROR)
+        result = await self._pass(replace(request, last=True, budget_seconds=budget, slice_seconds=None))
         if not result.clean:
             return LastPass(result, uidls_ready=False)
         uidls = await self._uidls(result, seconds=max(budget - result.seconds, 0.1))
@@ -245,14 +262,7 @@ class AccountWork:
     # --- from the flip on
 
     async def _backfill(self) -> float | None:
-        request = PassRequest(
-            self._account.id,
-            Mode.ADD_ONLY,
-            newest_first=True,
-            slice_seconds=self._tools.turn_seconds,
-            lease=self._lease(),
-        )
-        result = await self._pass(request)
+        result = await self._pass(self._request(Mode.ADD_ONLY))
         if result.cause is not None:
             return await self._failed(result.cause, result.cause_text, result.retry_after)
         early = await self._ended_early(result)
@@ -297,6 +307,18 @@ class AccountWork:
 
     # --- common steps
 
+    def _request(self, mode: Mode) -> PassRequest:
+        """Return what a pass is asked for: from the flip on the newest mail first, as nothing is taken away."""
+        mirror = mode is Mode.MIRROR
+        return PassRequest(
+            self._account.id,
+            mode,
+            approved=mirror and self._account.approved_at is not None,
+            newest_first=not mirror,
+            slice_seconds=self._tools.turn_seconds,
+            lease=self._lease(),
+        )
+
     async def _uidls(self, result: PassResult, seconds: float | None = None) -> UidlState:
         """Learn UIDLs; a server that does not let us leaves the map not ready, and the pass as it is."""
         learning = defer.Deferred.fromCoroutine(
@@ -327,9 +349,7 @@ class AccountWork:
     async def _ended_early(self, result: PassResult) -> float | None:
         """Return when the turn after a pass that did not come to its end is; None when it came to its end."""
         if result.waits is not None:
-            if result.waits.seconds >= TOLD_FROM_SECONDS:
-                await self._notes.paused(self._account, result.waits.why, result.waits.seconds)
-            return result.waits.seconds
+            return await self._notes.paused(self._account, result.waits)
         if result.sliced:
             return 0.0 if self._desk.endpoints.source_imap is not None else MAILDROP_PAUSE_SECONDS
         return None
@@ -338,11 +358,52 @@ class AccountWork:
         """Return when to go on with a maildrop that was not looked through; None when there is no such thing."""
         if not uidls.unread or not self._account.used_pop3:
             return None
-        register = Register(self._tools.database, self._account.id, None)
-        return max(await login_gap(register), MAILDROP_PAUSE_SECONDS)
+        waits = await maildrop_waits(Register(self._tools.database, self._account.id, None))
+        if waits is None:
+            return MAILDROP_PAUSE_SECONDS
+        return await self._notes.paused(self._account, waits)
+
+    async def _still_waits(self) -> float | None:
+        """Return when to look again while all that is missing is a maildrop that the user has just now.
+
+        Asking the store costs the source nothing; a pass, for what arrives meanwhile, comes in its own time.
+        """
+        account, database = self._account, self._tools.database
+        if account.last_result != WAITS or account.last_run_ended_at is None:
+            return None
+        waits = await maildrop_waits(Register(database, account.id, None))
+        left = account.last_run_ended_at + self._tools.pass_interval - await database.read("now", db_now)
+        return None if waits is None or left <= 0 else min(waits.seconds, left)
 
     async def _failed(self, cause: Cause, text: str, retry_after: float | None) -> float | None:
-        return await self._notes.failed(self._account, cause, text, retry_after)
+        wait = await self._notes.failed(self._account, cause, text, retry_after)
+        tools = self._tools
+        early = EarlySwitch(
+            tools.database, tools.keeper, tools.reactor, self._log, tools.flips_file, tools.early_switch_after
+        )
+        before_flip = self._account.phase in {Phase.PRECOPY, Phase.BLOCKED}
+        if before_flip and await early.consider(
+            self._account, self._domain, self._lease, cause=cause, answered=self._answered
+        ):
+            return 0.0
+        return wait
+
+    def _noting(self, ends: Endpoints) -> Endpoints:
+        """Return the same endpoints, but we are told when a session at the source was opened."""
+
+        def noting(opening: Callable[[], Awaitable[Client]]) -> Callable[[], Awaitable[Client]]:
+            async def opened() -> Client:
+                client = await opening()
+                self._answered = True
+                return client
+
+            return opened
+
+        return replace(
+            ends,
+            source_imap=ends.source_imap and noting(ends.source_imap),
+            source_pop3=ends.source_pop3 and noting(ends.source_pop3),
+        )
 
     async def _apply(self, event: Event, **changes: Unpack[AccountChanges]) -> None:
         account = self._account

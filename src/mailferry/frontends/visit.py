@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from mailferry.frontends.served import Served, Unwanted
-from mailferry.gate.admission import Admission, Admitted, ClientAddress, LoginAttempt
+from mailferry.gate.admission import Admission, Admitted, LoginAttempt
 from mailferry.login.actions import Action, Attempt, Close, Denied, Frontend, Granted, Send, StartTls
 from mailferry.login.protocols import DIALOGUES
 from mailferry.model.access import Protocol as MailProtocol
@@ -28,6 +28,7 @@ from mailferry.net.carrier import Carrier, ClosedReason, HandshakeFailed
 from mailferry.net.relay import IDLE_LIMIT_SECONDS
 from mailferry.net.tls_server import ServerContexts
 from mailferry.observe.log import Log, session_id
+from mailferry.wire.proxy_header import Endpoint
 
 LOGIN_SECONDS = 60.0
 TRY_AGAIN = "Temporary failure, please try again."
@@ -205,11 +206,12 @@ class Visit:
             self._leave("out of time")
             return
         self._at = _At.JUDGEMENT
-        peer = self._carrier.peer
+        peer, door = self._carrier.peer, self._carrier.host
         attempt = LoginAttempt(
             protocol=self._terms.protocol,
             credentials=action.credentials,
-            client=ClientAddress(peer.host, peer.port),
+            client=Endpoint(peer.host, peer.port),
+            door=Endpoint(door.host, door.port),
             session_id=self.session_id,
         )
         self._holds += 1

@@ -11,24 +11,22 @@ from mailferry.model.access import Protocol as MailProtocol
 from mailferry.model.causes import Answer
 from mailferry.model.tap import Deletions, Tap
 from mailferry.net.carrier import Carrier
-
-
-@dataclass(frozen=True, slots=True)
-class ClientAddress:
-    """Where a client connects from, as the socket (or a trusted PROXY header) says."""
-
-    host: str
-    port: int
+from mailferry.wire.proxy_header import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
 class LoginAttempt:
-    """One try of a user to log in; `credentials` hold the name as typed and the password's octets."""
+    """One try of a user to log in; `credentials` hold the name as typed and the password's octets.
+
+    `client` is where it comes from, as the socket (or a trusted PROXY header) says; `door` is the address
+    of ours that it came to, None where it is not known (a web page).
+    """
 
     protocol: MailProtocol
     credentials: Credentials
-    client: ClientAddress
+    client: Endpoint
     session_id: str
+    door: Endpoint | None = None
 
 
 class LiveSession(Protocol):

@@ -18,7 +18,7 @@ from mailferry.gate.place import Place
 from mailferry.gate.tap_choice import NoTapYet, TapChoice
 from mailferry.gate.trial import Trial
 from mailferry.model.access import Protocol, Side
-from mailferry.model.account import Event, Phase, Trigger
+from mailferry.model.account import FOLLOWED_ON_TARGET, Event, Phase, Trigger
 from mailferry.model.causes import CAUSES, Actor, Answer, Cause
 from mailferry.passwords.push import PasswordKeeper
 from mailferry.plan.routing import Decision, Outcome
@@ -189,9 +189,10 @@ class Hands:
             tap = await self._taps.for_target(account, place.domain, attempt.protocol)
         except NoTapYet as waits:
             return Declined(Answer.TEMPORARY, Cause.UIDL_UNPAIRED, str(waits))
-        if account is not None and account.phase is Phase.SWITCHED and place.window_open:
+        if account is not None and account.phase in FOLLOWED_ON_TARGET and place.window_open:
             wanted = account.id
-            await self.database.run("ask sweep", lambda conn: accounts.ask_sweep(conn, wanted))
+            if account.phase is Phase.SWITCHED:
+                await self.database.run("ask sweep", lambda conn: accounts.ask_sweep(conn, wanted))
             self._keeper.accepted_at_target(account, place.domain, attempt.credentials.password)
         session = trial.give(Side.TARGET)
         return Admitted(

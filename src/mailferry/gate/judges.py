@@ -17,7 +17,7 @@ from twisted.internet import task
 
 from mailferry.gate.admission import LoginAttempt
 from mailferry.gate.place import Place
-from mailferry.model.access import Credentials, Protocol, Server
+from mailferry.model.access import Credentials, Server
 from mailferry.model.causes import CAUSES, Answer, Cause, Refused, RemoteFailure
 from mailferry.model.profile import Profile
 from mailferry.net.connect import Connector
@@ -25,7 +25,9 @@ from mailferry.observe import metrics
 from mailferry.plan.addresses import source_login
 from mailferry.plan.routing import Outcome
 from mailferry.remote.open import OpenSession, open_session
+from mailferry.remote.target_servers import TargetServers
 from mailferry.store.accounts import Account
+from mailferry.wire.proxy_header import Endpoint
 
 BUSY_PATIENCE_SECONDS = 10.0
 BUSY_PAUSE_SECONDS = 1.0
@@ -51,14 +53,6 @@ class AsksSource(Shape):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class TargetServers:
-    """The target of every domain that names no other."""
-
-    imap: Server
-    pop3: Server | None
-
-
 class Judges:
     """Opens the sessions whose success is the password check."""
 
@@ -69,14 +63,12 @@ class Judges:
         profiles: Mapping[str, Profile],
         target: TargetServers,
         reactor: Any,
-        tell_target_client: bool = False,
         kept_out: Callable[[Account], Awaitable[None]] | None = None,
     ) -> None:
         self._connector = connector
         self._profiles = profiles
         self._target = target
         self._reactor = reactor
-        self._tell_target_client = tell_target_client
         self._kept_out = kept_out
 
     async def ask_source(self, place: Place, attempt: LoginAttempt) -> Judgement:
@@ -93,15 +85,14 @@ class Judges:
 
     async def ask_target(self, place: Place, attempt: LoginAttempt) -> Judgement:
         """Log in at the target with the user's own password."""
-        server = place.target(attempt.protocol) or (
-            self._target.imap if attempt.protocol is Protocol.IMAP else self._target.pop3
-        )
+        server = self._target.serving(place.domain, attempt.protocol)
         if server is None:
             text = "the target has no POP3 address: set [target] pop3"
             return Judgement(Outcome.UNAVAILABLE, cause=Cause.TARGET_DOWN, text=text)
         credentials = Credentials(place.address, attempt.credentials.password)
-        told = attempt.client.host if self._tell_target_client else None
-        judged = await self._ask(server, credentials, self._profiles["generic"], client=told)
+        told = attempt.client if self._target.learn_clients(attempt.protocol) else None
+        generic = self._profiles["generic"]
+        judged = await self._ask(server, credentials, generic, client=told, door=attempt.door)
         metrics.BACKEND_UP.put(float(judged.cause is not Cause.SERVER_DOWN), side="target")
         return judged
 
@@ -124,7 +115,8 @@ class Judges:
         credentials: Credentials,
         profile: Profile,
         *,
-        client: str | None = None,
+        client: Endpoint | None = None,
+        door: Endpoint | None = None,
     ) -> Judgement:
         """Open a session; `client` is told only to a server that is configured as trusting us."""
         try:
@@ -134,7 +126,8 @@ class Judges:
                 credentials,
                 profile,
                 reactor=self._reactor,
-                client_address=client,
+                client=client,
+                door=door,
             )
         except RemoteFailure as failure:
             refused = isinstance(failure, Refused) and CAUSES[failure.cause].answer is Answer.REFUSED

@@ -16,7 +16,6 @@ from typing import Any
 from twisted.internet import defer, task
 from twisted.internet.interfaces import IReactorTime
 
-from mailferry.gate.admission import ClientAddress
 from mailferry.model.access import Protocol, Side
 from mailferry.model.tap import Deletions
 from mailferry.observe.log import Log
@@ -24,6 +23,7 @@ from mailferry.store import deletions, sessions
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database
 from mailferry.store.faults import StoreUnavailable
+from mailferry.wire.proxy_header import Endpoint
 
 POLL_SECONDS = 1.0
 CLOSE_RETRY_SECONDS = 2.0
@@ -122,7 +122,7 @@ class SessionBook:
         while self._closing:
             await defer.DeferredList(list(self._closing))
 
-    async def open_row(self, account: Account, protocol: Protocol, side: Side, client: ClientAddress) -> Live:
+    async def open_row(self, account: Account, protocol: Protocol, side: Side, client: Endpoint) -> Live:
         """Write the session's row before the server is dialled.
 
         Raises Held while the account is drained or frozen, Moved when its phase or epoch changed.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -21,11 +21,14 @@ from twisted.internet import defer, task
 from mailferry.gate.admission import LoginAttempt
 from mailferry.gate.judges import AsksSource, Judgement
 from mailferry.gate.place import Place
+from mailferry.gate.source_pulse import SourcePulse
 from mailferry.model.access import Secret
-from mailferry.model.causes import Cause
+from mailferry.model.causes import CAUSES, Answer, Cause
 from mailferry.observe import metrics
 from mailferry.observe.log import get_log, shown_address
+from mailferry.passwords.last_accepted import accepted_ago
 from mailferry.passwords.push import PasswordKeeper
+from mailferry.plan.refusal_context import ABOUT_THE_PASSWORD, RefusalContext, cause_in_context
 from mailferry.plan.routing import Outcome
 from mailferry.store import accounts, wrong_tries
 from mailferry.store.accounts import Account
@@ -82,6 +85,7 @@ class Penalty:
         self._reactor = reactor
         self._lines: dict[bytes, defer.DeferredLock] = {}
         self._noting: set[defer.Deferred[None]] = set()
+        self._pulse = SourcePulse(reactor.seconds)
 
     async def ask_source(
         self, place: Place, attempt: LoginAttempt, *, before: Callable[[], Awaitable[None]] | None = None
@@ -98,8 +102,11 @@ class Penalty:
         try:
             if before is not None:
                 await before()
-            judged = await self._judges.ask_source(place, attempt)
-            cause = _said_no(judged)
+            said = await self._judges.ask_source(place, attempt)
+            cause = _said_no(said)  # a guess counts whatever else the refusal may mean
+            judged = await self._in_context(place, said, known_good=leave.row is None)
+            if leave.row is None:
+                cause = _said_no(judged)
         except (StoreRefusal, StoreUnavailable):
             cause = None  # it was not asked
             raise
@@ -107,6 +114,34 @@ class Penalty:
             # not waited for: a session that was given must not be lost with a client that leaves here
             self._note_soon(keys, leave, cause)
         return judged
+
+    async def _in_context(self, place: Place, said: Judgement, *, known_good: bool) -> Judgement:
+        """Return what the source said, weighed with what it said before and of others."""
+        domain = place.domain.name
+        if said.outcome is Outcome.ACCEPTED:
+            self._pulse.accepted(domain)
+        if said.outcome is not Outcome.REFUSED or said.cause not in ABOUT_THE_PASSWORD:
+            return said
+        ago: float | None = None
+        if known_good:
+            self._pulse.good_refused(domain, place.address)
+            ago = await self._accepted_ago(place)
+        context = RefusalContext(accepted_ago=ago, good_refused=self._pulse.refused_at_once(domain))
+        cause = cause_in_context(said.cause, context)
+        if CAUSES[cause].answer is Answer.REFUSED:
+            return said
+        return replace(said, outcome=Outcome.UNAVAILABLE, cause=cause)
+
+    async def _accepted_ago(self, place: Place) -> float | None:
+        def look(conn: Connection) -> float | None:
+            account = accounts.find(conn, place.address)
+            return None if account is None else accepted_ago(conn, account.id)
+
+        try:
+            found: float | None = await self._database.read("last accepted", look)
+        except StoreUnavailable:
+            return None  # the refusal was heard: it stands as it was worded
+        return found
 
     async def settled(self) -> None:
         """Wait until all answers are noted."""

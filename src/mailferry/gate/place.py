@@ -54,12 +54,6 @@ class Place:
         assert server is not None, "the store admits no domain without a source"
         return server
 
-    def target(self, protocol: Protocol) -> Server | None:
-        """Return the domain's own target for `protocol`, None where the configured one serves."""
-        imap = protocol is Protocol.IMAP
-        url = self.domain.target_imap if imap else self.domain.target_pop3
-        return _parsed(url) if url else None
-
 
 def find_place(conn: Connection, address: str) -> Place | None:
     """Return the place of the canonical `address`, or None when its domain is not moved by us."""

@@ -27,10 +27,16 @@ from mailferry.wire.imap_responses import (
     parse_response,
 )
 from mailferry.wire.imap_values import BadResponse
+from mailferry.wire.proxy_header import Endpoint
 
 MAX_LITERAL_OCTETS = 8192
 
 IdPairs = Sequence[tuple[str, str]]
+
+
+def _in_id(client: Endpoint) -> tuple[tuple[str, str], ...]:
+    """Return what Dovecot takes for the client's address from who is in its login_trusted_networks."""
+    return (("x-originating-ip", client.host), ("x-originating-port", str(client.port)))
 
 
 class _SaidBye(Exception):
@@ -46,8 +52,8 @@ class ImapBackend(ScriptedBackend[Response]):
     """One conversation with an IMAP server.
 
     `tags` gives unguessable tags that begin with a letter. `client_id` is what ID says of us (empty:
-    no ID is sent); `forwarded` are more pairs for a server that trusts us, such as Dovecot's
-    `x-originating-ip`, and go before the login. `prove=False` takes the login's OK for proof.
+    no ID is sent); `forwarded` is the client that we speak for, said to a server that trusts us before
+    the login. `prove=False` takes the login's OK for proof.
     """
 
     def __init__(
@@ -58,7 +64,7 @@ class ImapBackend(ScriptedBackend[Response]):
         tls_mode: TlsMode,
         tag_source: Iterator[bytes],
         client_id: IdPairs = (),
-        forwarded: IdPairs = (),
+        forwarded: Endpoint | None = None,
         prove: bool = True,
     ) -> None:
         super().__init__()
@@ -67,7 +73,7 @@ class ImapBackend(ScriptedBackend[Response]):
         self._tls_mode = tls_mode
         self._tags = tag_source
         self._client_id = tuple(client_id)
-        self._forwarded = tuple(forwarded)
+        self._forwarded = () if forwarded is None else _in_id(forwarded)
         self._prove = prove
         self._capabilities: tuple[bytes, ...] | None = None
         self._parts: list[bytes] = []

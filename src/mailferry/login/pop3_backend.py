@@ -21,6 +21,7 @@ from mailferry.wire.pop3_replies import (
     parse_stat,
     parse_status,
 )
+from mailferry.wire.proxy_header import Endpoint
 from mailferry.wire.sasl import encode_plain
 
 MAX_CAPA_LINES = 100
@@ -30,8 +31,9 @@ class Pop3Backend(ScriptedBackend[bytes]):
     """One conversation with a POP3 server; answers are lines.
 
     SASL PLAIN is used where it is needed and offered: to act as another user, for 8-bit passwords,
-    and where the profile knows no other form. `tag_source`, `client_id` and `forwarded` have no
-    place in POP3; they are taken so that both backends are built alike. `prove=False` takes the
+    and where the profile knows no other form. `tag_source` and `client_id` have no place in POP3; they
+    are taken so that both backends are built alike. `forwarded` is the client that we speak for, said
+    to a server whose greeting offers XCLIENT (Dovecot, to those it trusts). `prove=False` takes the
     login's +OK for proof.
     """
 
@@ -43,11 +45,12 @@ class Pop3Backend(ScriptedBackend[bytes]):
         tls_mode: TlsMode,
         tag_source: Iterator[bytes],
         client_id: Sequence[tuple[str, str]] = (),
-        forwarded: Sequence[tuple[str, str]] = (),
+        forwarded: Endpoint | None = None,
         prove: bool = True,
     ) -> None:
         super().__init__()
-        del tag_source, client_id, forwarded
+        del tag_source, client_id
+        self._forwarded = forwarded
         self._credentials = credentials
         self._profile = profile
         self._tls_mode = tls_mode
@@ -69,6 +72,12 @@ class Pop3Backend(ScriptedBackend[bytes]):
             if not done.ok:
                 return self._refused(done, judged=False)
             yield from self._become_tls()
+        if self._forwarded is not None and greeting.code == "XCLIENT":
+            self._stage = Stage.LOGIN
+            # refused or not, the login goes on: the server then knows our address instead of the client's
+            yield from self._ask(
+                b"XCLIENT ADDR=%s PORT=%d\r\n" % (self._forwarded.host.encode(), self._forwarded.port)
+            )
         failed = yield from self._login()
         if failed:
             return failed

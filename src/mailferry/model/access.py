@@ -105,6 +105,8 @@ class Server:
     """Name the certificate must carry when it is not `host`."""
     legacy_tls: bool = False
     """TLS 1.0 and old ciphers, for very old sources only."""
+    proxy_header: bool = False
+    """A PROXY header goes ahead of each connection; its listener takes no other."""
 
     def __str__(self) -> str:
         scheme = self.protocol.value + ("s" if self.tls is TlsMode.IMPLICIT else "")

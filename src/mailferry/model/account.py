@@ -105,6 +105,9 @@ BEFORE_FLIP = frozenset({Phase.IDLE, Phase.PRECOPY, Phase.BLOCKED, Phase.FREEZE}
 
 ON_TARGET = frozenset({Phase.BACKFILL, Phase.STALLED, Phase.SWITCHED, Phase.CLOSED, Phase.LOCAL})
 
+FOLLOWED_ON_TARGET = frozenset({Phase.BACKFILL, Phase.STALLED, Phase.SWITCHED})
+"""Phases on the target in which mail is fetched from the source, for which its password is kept."""
+
 COPIED_IN = frozenset({Phase.PRECOPY, Phase.BACKFILL})
 """Phases in which the copier works on the account by itself."""
 

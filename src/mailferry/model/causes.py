@@ -60,6 +60,7 @@ class Cause(StrEnum):
     FREEZE_TOO_LONG = "freeze_too_long"
     DELETIONS_HELD = "deletions_held"
     INCOMPLETE = "incomplete"
+    SOURCE_REFUSES_DOMAIN = "source_refuses_domain"
     SOURCE_TAKES_ANY_PASSWORD = "source_takes_any_password"  # noqa: S105 - a cause, not a password
     WINDOW_OVER = "window_over"
     INTERNAL = "internal"
@@ -106,6 +107,7 @@ CAUSES: Mapping[Cause, CauseFacts] = {
     Cause.FREEZE_TOO_LONG: CauseFacts(_ADMIN, _TEMPORARY, retries=False),
     Cause.DELETIONS_HELD: CauseFacts(_ADMIN, _TEMPORARY, retries=False),
     Cause.INCOMPLETE: CauseFacts(_PROVIDER, _TEMPORARY, retries=True),
+    Cause.SOURCE_REFUSES_DOMAIN: CauseFacts(_ADMIN, _TEMPORARY, retries=True),
     Cause.SOURCE_TAKES_ANY_PASSWORD: CauseFacts(_ADMIN, _TEMPORARY, retries=False),
     Cause.WINDOW_OVER: CauseFacts(_ADMIN, _TEMPORARY, retries=False),
     Cause.INTERNAL: CauseFacts(_ADMIN, _TEMPORARY, retries=True),

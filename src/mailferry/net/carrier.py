@@ -71,6 +71,10 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+Ends = tuple[Address, Address]
+"""Peer and host of a connection."""
+
+
 class HandshakeFailed(Exception):
     """A client that connected to us did not complete TLS; the text says what OpenSSL found."""
 

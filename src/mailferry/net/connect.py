@@ -18,6 +18,7 @@ from mailferry.net.dial import CannotDial, IpAddress, Race, resolve
 from mailferry.net.net_reactor import NetReactor
 from mailferry.net.tls_client import ClientTls
 from mailferry.net.twisted_carrier import TwistedCarrier
+from mailferry.wire.proxy_header import Endpoint, proxy_header
 
 CONNECT_SECONDS = 30.0
 
@@ -45,17 +46,23 @@ class Connector:
         self._sources = {4: itertools.cycle(four) if four else None, 6: itertools.cycle(six) if six else None}
 
     async def connect(
-        self, server: Server, *, timeout: float = CONNECT_SECONDS, preamble: bytes = b""
+        self,
+        server: Server,
+        *,
+        timeout: float = CONNECT_SECONDS,
+        client: Endpoint | None = None,
+        door: Endpoint | None = None,
     ) -> Carrier:
         """Return a connected carrier, inside TLS when the server's mode is implicit.
 
-        `timeout` is in seconds, over everything. `preamble` is sent first, before TLS (a PROXY
-        header towards a backend that trusts us). Raises Unavailable with SERVER_DOWN or TLS_ERROR;
-        cancelling leaves nothing behind.
+        `timeout` is in seconds, over everything. A server with `proxy_header` is told first, before TLS,
+        that we speak for `client`, who came in at `door`, or for ourselves without one. Raises Unavailable
+        with SERVER_DOWN or TLS_ERROR; cancelling leaves nothing behind.
         """
         began = self._reactor.seconds()
         carrier = await self._dial(server, timeout)
-        carrier.write(preamble)
+        if server.proxy_header:
+            carrier.write(proxy_header(client, door))
         if server.tls is not TlsMode.IMPLICIT:
             return carrier
         left = max(timeout - (self._reactor.seconds() - began), 0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twisted.internet.interfaces import (
+    IReactorFDSet,
     IReactorPluggableNameResolver,
     IReactorSocket,
     IReactorTCP,
@@ -10,5 +11,5 @@ from twisted.internet.interfaces import (
 )
 
 
-class NetReactor(IReactorTime, IReactorTCP, IReactorSocket, IReactorPluggableNameResolver):
+class NetReactor(IReactorTime, IReactorTCP, IReactorSocket, IReactorFDSet, IReactorPluggableNameResolver):
     """A reactor that dials, adopts listening sockets, resolves names and keeps time (epoll, asyncio)."""

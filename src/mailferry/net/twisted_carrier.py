@@ -33,6 +33,7 @@ from mailferry.net.carrier import (
     CarrierUser,
     ClosedReason,
     Ending,
+    Ends,
     HalfCloseUser,
     HandshakeFailed,
     TlsFacts,
@@ -57,6 +58,8 @@ class _Transport(typing.Protocol):
 
     disconnecting: bool
     socket: socket.socket
+    dataBuffer: bytes  # noqa: N815
+    _tempDataLen: int  # noqa: N815
     bufferSize: int  # noqa: N815
     SEND_LIMIT: int
 
@@ -111,8 +114,9 @@ class TwistedCarrier(Protocol):
         client_tls: ClientTls | None = None,
         server_tls: ServerContexts | None = None,
         on_made: Callable[[TwistedCarrier], None] | None = None,
+        ends: Ends | None = None,
     ) -> None:
-        """`on_made` is called once, when there is a connection."""
+        """`on_made` is called once, when there is a connection; `ends` are those a trusted balancer names."""
         self._reactor = reactor
         self._client_tls = client_tls
         self._server_tls = server_tls
@@ -121,6 +125,7 @@ class TwistedCarrier(Protocol):
         self._held = b""
         self._paused = False
         self._full = False
+        self._bulk = False
         self._handing_on = False
         self._peer_finished = False
         self._finish_told = False
@@ -131,18 +136,19 @@ class TwistedCarrier(Protocol):
         self._upgrade: _Upgrade | None = None
         self._secure: TlsFacts | None = None
         self._closing_limit: IDelayedCall | None = None
+        self._ends = ends
         self._peer = self._host = Address("", 0)
 
     # what a user may ask
 
     @property
     def peer(self) -> Address:
-        """Where the other end is; the same as the socket says."""
+        """Where the other end is, as the socket says or a trusted balancer."""
         return self._peer
 
     @property
     def host(self) -> Address:
-        """Where our end is."""
+        """Where our end is, as the socket says or a trusted balancer."""
         return self._host
 
     @property
@@ -183,10 +189,27 @@ class TwistedCarrier(Protocol):
         if self._upgrade is not None:
             raise RuntimeError("octets written during a TLS handshake")
         if data and not self._closing and not self._write_side_shut and self._reason is None:
-            self.transport.write(data)
+            sent = self._sent_at_once(data) if self._bulk else 0
+            if sent < len(data):
+                self.transport.write(data[sent:] if sent else data)
+
+    def _sent_at_once(self, data: bytes) -> int:
+        """Give the kernel what it takes of `data` right now; return how much that was.
+
+        Twisted's own way is a turn of the reactor with two changes of what epoll watches, and it joins what
+        is left over: more work than the sending itself. What fails here fails there again, and is told there.
+        """
+        transport = self.transport
+        if self._secure is not None or transport.dataBuffer or transport._tempDataLen:  # noqa: SLF001
+            return 0
+        try:
+            return transport.socket.send(data)
+        except OSError:
+            return 0
 
     def expect_bulk(self) -> None:
-        """Read and send in larger pieces."""
+        """Read and send in larger pieces, and send at once what the kernel takes."""
+        self._bulk = True
         self.transport.bufferSize = self.transport.SEND_LIMIT = BULK_OCTETS
 
     def drop_if_killed(self) -> None:
@@ -307,7 +330,7 @@ class TwistedCarrier(Protocol):
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
         peer, host = self.transport.getPeer(), self.transport.getHost()
-        self._peer, self._host = Address(peer.host, peer.port), Address(host.host, host.port)
+        self._peer, self._host = self._ends or (Address(peer.host, peer.port), Address(host.host, host.port))
         self.transport.registerProducer(self, True)
         self._match_reading()
         on_made, self._on_made = self._on_made, None

@@ -183,8 +183,12 @@ class PasswordKeeper:
                 raise Conflict("a newer password was recorded meanwhile") from None
 
     def accepted_at_target(self, account: Account, domain: Domain, password: Secret) -> None:
-        """Take note in the background that the target took this password: an unproved push is proved."""
-        self._in_background(lambda: self._proved_by_login(account, domain, password))
+        """Take note in the background that the target took this password.
+
+        An unproved push is proved. What was sealed under the key of a window that is over is sealed again,
+        when it is the password that the source last accepted.
+        """
+        self._in_background(lambda: self._took_at_target(account, domain, password))
 
     async def own_at_target(self, account: Account, domain: Domain, password: Secret) -> None:
         """Take note that the target took a password which is not ours: somebody chose one there.
@@ -352,15 +356,18 @@ class PasswordKeeper:
             await self._vault.target_wins(account)
             return failed(Cause.TARGET_REFUSED, "the password was changed at the target")
 
-    async def _proved_by_login(self, account: Account, domain: Domain, password: Secret) -> None:
+    async def _took_at_target(self, account: Account, domain: Domain, password: Secret) -> None:
         async with self._turn(account):
             remembered = await self._vault.read(account, domain)
-            if not (remembered.unproved and remembered.may_be_pushed and remembered.password == password):
-                return
             try:
-                await self._setter.confirm(account, remembered)
+                if remembered.unproved and remembered.may_be_pushed and remembered.password == password:
+                    await self._setter.confirm(account, remembered)
+                if remembered.password is None and await self._vault.is_the_verified(remembered, password):
+                    await self._vault.seal_again(account, domain, remembered, password)
             except (Conflict, Outrun):
                 return  # a newer password took its place
+            except (KeyDestroyed, SealBroken) as error:
+                _log.warning("password not kept", account=shown_address(account.address), why=str(error))
 
     @asynccontextmanager
     async def _turn(self, account: Account) -> AsyncIterator[None]:

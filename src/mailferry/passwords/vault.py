@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from mailferry.model.access import Protocol, Secret
+from mailferry.model.account import FOLLOWED_ON_TARGET, Phase
 from mailferry.observe.crash_points import crash_point
 from mailferry.passwords import verifiers
 from mailferry.passwords.sealing import KeyDestroyed, KeyRing, Purpose, SealBroken, purpose_of
 from mailferry.passwords.work_threads import WorkThreads
+from mailferry.store import accounts, domains
 from mailferry.store import passwords as rows
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database
@@ -122,6 +124,31 @@ class Vault:
         record = await self._database.run("password verified", write)
         crash_point("password-sealed")
         return Remembered(record, password, purpose)
+
+    async def seal_again(
+        self, account: Account, domain: Domain, remembered: Remembered, password: Secret
+    ) -> None:
+        """Seal the verified password under the key of the present window, and have the copier come for it.
+
+        For the copy alone: nothing new is known of who saw it. Nothing is written for an account that is
+        closed meanwhile. Raises Conflict when another password was recorded, KeyDestroyed, SealBroken.
+        """
+        window, epoch = domain.window_number, remembered.record.password_epoch
+        sealed = await self._threads.run(
+            lambda: self._keyring.seal(domain.name, window, account.id, Purpose.COPY, password)
+        )
+
+        def write(conn: Connection) -> None:
+            phase = accounts.locked(conn, account.id).phase
+            if phase not in FOLLOWED_ON_TARGET or domains.get(conn, domain.name).window_number != window:
+                return
+            rows.sealed_again(conn, account.id, password_epoch=epoch, sealed=sealed, window_number=window)
+            if phase is Phase.SWITCHED:
+                accounts.ask_sweep(conn, account.id)
+            else:
+                accounts.wake(conn, account.id)
+
+        await self._database.run("password sealed again", write)
 
     async def seen_again(self, remembered: Remembered, *, now: float) -> None:
         """Note that the source accepted the remembered password once more."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from mailferry.model.access import MAX_PASSWORD_OCTETS, Secret
 from mailferry.plan.addresses import BadAddress, canonical_address
@@ -100,12 +101,19 @@ def read_account_csv(data: bytes) -> AccountFile:
 
 def write_account_csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
     """Return a file that spreadsheet programs open as text: UTF-8 with a mark, CRLF, no formulas."""
+    return b"".join(csv_lines(header, rows))
+
+
+def csv_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[bytes]:
+    """Yield such a file in pieces, so that a long one is never held whole."""
+    yield codecs.BOM_UTF8
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow([neutral_cell(cell) for cell in header])
-    for row in rows:
+    for row in chain((header,), rows):
         writer.writerow([neutral_cell(cell) for cell in row])
-    return codecs.BOM_UTF8 + out.getvalue().encode()
+        yield out.getvalue().encode("utf-8", "backslashreplace")
+        out.seek(0)
+        out.truncate()
 
 
 def neutral_cell(cell: str) -> str:

@@ -70,6 +70,8 @@ class Comparison:
         """Sum of their sizes, as far as the source told them."""
         self.skipped_octets = 0
         """The same of those with a named skip."""
+        self.announced = 0
+        """How many messages the server says there are; more than were listed, and nothing is known to be gone."""
 
     def feed(self, facts: MessageFacts) -> None:
         """Take one line of the listing."""
@@ -122,9 +124,11 @@ class Comparison:
 
         So many deletions as `acknowledged` our own sessions saw succeed. `held_before` deletions were
         held already: they stay so as long as anything is missing, whatever is acknowledged later.
-        `approved` lifts the brake once.
+        `approved` lifts the brake once. Of a listing shorter than the server's own count nothing
+        vanished: what it leaves out may be there (omission is not absence).
         """
-        vanished = tuple(sorted(uid for uid in self._ledger if uid not in self.listed))
+        whole = approved or len(self.listed) >= self.announced
+        vanished = tuple(sorted(uid for uid in self._ledger if uid not in self.listed)) if whole else ()
         excused = min(max(excusable(vanished) - held_before, 0), acknowledged)
         held = None
         if not approved:

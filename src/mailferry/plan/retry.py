@@ -2,14 +2,19 @@
 
 Temporary causes are tried again for ever, at first soon and then less often; after an hour without
 success the account is shown as failed while it goes on trying. Other causes are failed at once and
-wait for whoever must act (`model.causes`).
+wait for whoever must act (`model.causes`). A failed account that tries again keeps its phase until a
+run went well, so that a host that is gone for days is one line of its history and not one a minute.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mailferry.model.account import COPIED_IN, Event, Phase
 from mailferry.model.causes import CAUSES, Actor, Cause
+
+RETRIED_IN = frozenset({Phase.BLOCKED, Phase.STALLED})
+"""Phases of an account that counts as failed: a run that goes well ends them (event RETRIED)."""
 
 SHOWN_AS_FAILED_AFTER = 3600.0
 """Seconds of failing by a temporary cause before the account is BLOCKED or STALLED."""
@@ -79,6 +84,21 @@ def after_failure(
         delay = max(delay, min(named_delay, LONGEST_NAMED_DELAY))
     delay *= 1.0 + JITTER * min(max(spread, 0.0), 1.0)
     return Disposition(delay, failed=failing_seconds >= SHOWN_AS_FAILED_AFTER, actor=facts.actor)
+
+
+def events_after_failure(
+    phase: Phase, before: Cause | None, now: Cause, *, failed: bool
+) -> tuple[Event, ...]:
+    """Return what a failed run in `phase` brings about; `before` is the cause that the account shows so far.
+
+    An account that counts as failed already stays so. Another cause is told in its history, as the end
+    of the old failure and the beginning of the new one: the last GAVE_UP tells since when a cause lasts.
+    """
+    if phase in COPIED_IN:
+        return (Event.GAVE_UP,) if failed else ()
+    if phase in RETRIED_IN and before is not now:
+        return (Event.RETRIED, Event.GAVE_UP)
+    return ()
 
 
 def skip_is_due(tries: int, seconds: float) -> bool:

@@ -275,6 +275,18 @@ SENTENCES: Mapping[Cause, Sentences] = {
             "来源可能隐藏了部分邮件：请在原服务商设置“收取全部邮件”，或使用 account approve。",
         ),
     ),
+    Cause.SOURCE_REFUSES_DOMAIN: Sentences(
+        Words(
+            "The old mail service lets nobody of your domain in just now; your administrator was told.",
+            "原邮件服务目前拒绝了本域名所有用户的登录，已通知管理员。",
+        ),
+        Words(
+            "The old provider refuses good passwords of the whole domain at once. Check that IMAP/POP is on, that "
+            "our address is allowed, and that logins go on after the DNS change; it is tried again by itself.",
+            "原服务商同时拒绝了本域名所有用户的正确密码：请检查 IMAP/POP 是否开启、搬家服务器 IP 是否放行、"
+            "解析切换后是否仍允许客户端登录；系统会自动重试。",
+        ),
+    ),
     Cause.SOURCE_TAKES_ANY_PASSWORD: Sentences(
         _LATER,
         Words(

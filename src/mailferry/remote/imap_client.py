@@ -167,6 +167,8 @@ class ImapClient:
         """List messages: each goes to `on_fact` once; its date is empty where the server gave none."""
         reader = FactReader(on_fact)
         await self._each(uids, b"UID FETCH %s " + FACTS, "fetch", reader)
+        if half_told := reader.half_told():
+            await self._each(half_told, b"UID FETCH %s " + FACTS, "fetch", reader)
         reader.finish()
 
     async def fetch_flags(

@@ -75,6 +75,18 @@ class FactReader(Listener):
         else:
             self._tell(MessageFacts(uid, facts.flags, facts.internal_date, facts.size))
 
+    def half_told(self) -> list[int]:
+        """Return the UIDs of messages of which flags came and nothing else.
+
+        Dovecot tells so of messages that arrived while it answered: ask for them once more.
+        """
+        told = self._out_of_order if self._out_of_order is not None else set(self._told)
+        return sorted(
+            uid
+            for uid, facts in self._partial.items()
+            if facts.internal_date is None and facts.size is None and uid not in told
+        )
+
     def finish(self) -> None:
         """The listing is over: tell also of messages whose date the server left out."""
         partial, self._partial = self._partial, {}

@@ -25,6 +25,7 @@ from mailferry.model.witness import Witness
 from mailferry.net.carrier import Carrier, ClosedReason
 from mailferry.net.connect import Connector
 from mailferry.remote.failures import login_failure
+from mailferry.wire.proxy_header import Endpoint
 
 OPEN_SECONDS = 30.0
 CLIENT_ID = (("name", "mailferry"), ("version", __version__), ("vendor", "mailferry"))
@@ -54,24 +55,25 @@ async def open_session(
     *,
     reactor: IReactorTime,
     timeout: float = OPEN_SECONDS,
-    client_address: str | None = None,
+    client: Endpoint | None = None,
+    door: Endpoint | None = None,
     personal: bool = True,
 ) -> OpenSession:
     """Connect, log in, and prove that the session works, all within `timeout` seconds.
 
-    `client_address` (digits) is told to a server that is configured as trusting us. `personal` is
-    False for a master's or an administrator's credentials. Raises Refused when the server judged the
+    `client` is told to a server that is configured as trusting us, and where it has a PROXY header the
+    `door` as well that the client came in by. `personal` is False for a master's or an administrator's credentials. Raises Refused when the server judged the
     login and said no, Unavailable for everything else; nothing is left open then.
     """
     began = reactor.seconds()
-    carrier = await connector.connect(server, timeout=timeout)
+    carrier = await connector.connect(server, timeout=timeout, client=client, door=door)
     dialogue = DIALOGUES[server.protocol].backend(
         credentials,
         profile,
         tls_mode=server.tls,
         tag_source=random_tags(),
         client_id=CLIENT_ID,
-        forwarded=(("x-originating-ip", client_address),) if client_address else (),
+        forwarded=None if server.proxy_header else client,
     )
     driver = _Driver(carrier, server, dialogue, profile, personal=personal)
     talk = driver.run()

@@ -25,6 +25,8 @@ MAX_STATUS_LINE = 8 * 1024
 """RFC 1939 says 512 octets; sentences in GBK with an address in them are longer."""
 WINDOW = 64
 """Commands on their way with PIPELINING; more gains nothing and fills the server's buffers."""
+PIECE = 16 * 1024
+"""Octets looked at together: what lies behind a message is copied as often as there are messages before it."""
 
 
 class BodyTaker:
@@ -103,6 +105,7 @@ class Pop3Link:
         self._ahead = b""  # octets behind an unconfirmed end, too few to tell whether they are a reply
         self._queued: deque[Exchange] = deque()
         self._sent: deque[Exchange] = deque()
+        self._was_full = False
         self._paused = False
         self._failure: BaseException | None = None
         self._timer: IDelayedCall | None = None
@@ -190,7 +193,8 @@ class Pop3Link:
             return
         self._touch()
         try:
-            self._take(data)
+            for at in range(0, len(data), PIECE):
+                self._take(data[at : at + PIECE])
             if self.after_read is not None:
                 self.after_read()
         except (BadReply, LineTooLong) as fault:
@@ -210,11 +214,14 @@ class Pop3Link:
 
     def _pump(self) -> None:
         window = WINDOW if self.pipelining else 1
+        if len(self._sent) > window // 2 and self._was_full:
+            return  # until half of it is free: many commands then go out by one write
         lines = []
         while self._queued and len(self._sent) < window:
             exchange = self._queued.popleft()
             self._sent.append(exchange)
             lines.append(exchange.line + b"\r\n")
+        self._was_full = len(self._sent) == window
         if lines:
             if len(self._sent) == len(lines):
                 self._touch()

@@ -12,8 +12,11 @@ from mailferry.providers.sentences import advice
 from mailferry.roster.moments import moment
 from mailferry.store.accounts import Account, HistoryRow
 from mailferry.store.domains import Domain
+from mailferry.store.mailboxes import OVER_POP3
 from mailferry.store.passwords import PasswordRecord
 from mailferry.store.remarks import Remark
+from mailferry.store.skipped import SkippedMessage
+from mailferry.wire.server_text import visible
 
 _LONGEST_ETA = 365 * 86400.0
 
@@ -129,6 +132,25 @@ def eta_seconds(account: Account, *, now: float) -> int | None:
         return None
     seconds = elapsed * left / done
     return round(seconds) if seconds < _LONGEST_ETA else None
+
+
+def mailbox_shown(name: bytes) -> str:
+    """Return a mailbox's name for people, in one line; what POP3 alone shows has no mailbox."""
+    return "(POP3 only)" if name == OVER_POP3 else visible(shown_name(name))
+
+
+def skipped_row(row: SkippedMessage) -> dict[str, Any]:
+    """Return one message that was not copied."""
+    return {
+        "id": row.id,
+        "mailbox": mailbox_shown(row.source_name),
+        "uid": row.source_uid,
+        "size": row.size,
+        "reason": row.reason,
+        "detail": row.detail,
+        "tries": row.tries,
+        "at": moment(row.at),
+    }
 
 
 def _remark(one: Remark) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -10,9 +10,8 @@ from sqlalchemy import Connection
 
 from mailferry.model.account import State
 from mailferry.model.causes import Cause
-from mailferry.roster.account_views import history_row, summary, whole
+from mailferry.roster.account_views import history_row, skipped_row, summary, whole
 from mailferry.roster.lookup import account_at, domain_at
-from mailferry.roster.moments import moment
 from mailferry.roster.refusals import RosterRefusal
 from mailferry.store import account_listing, cutovers, passwords, remarks
 from mailferry.store import accounts as account_rows
@@ -20,7 +19,6 @@ from mailferry.store import skipped as skipped_rows
 from mailferry.store.account_listing import AccountFilter
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database, db_now
-from mailferry.wire.imap_names import decode_mailbox
 
 Choice = TypeVar("Choice", State, Cause)
 
@@ -119,21 +117,20 @@ def skipped(database: Database, address: str, *, after: int = 0, limit: int = 50
 
     def read(conn: Connection) -> list[dict[str, Any]]:
         account = account_at(conn, address)
-        return [
-            {
-                "id": row.id,
-                "mailbox": decode_mailbox(row.source_name),
-                "uid": row.source_uid,
-                "size": row.size,
-                "reason": row.reason,
-                "detail": row.detail,
-                "tries": row.tries,
-                "at": moment(row.at),
-            }
-            for row in skipped_rows.listing(conn, account.id, after=after, limit=limit)
-        ]
+        rows = skipped_rows.listing(conn, account.id, after=after, limit=limit)
+        return [skipped_row(row) for row in rows]
 
     return database.read_now("skipped", read)
+
+
+def every_skipped(database: Database, address: str) -> Iterator[Sequence[dict[str, Any]]]:
+    """Yield all messages of the account that were not copied, page by page; at least one page, maybe empty."""
+    found = skipped(database, address, limit=LARGEST_PAGE)
+    while True:
+        yield found
+        if len(found) < LARGEST_PAGE:
+            return
+        found = skipped(database, address, after=found[-1]["id"], limit=LARGEST_PAGE)
 
 
 def find(database: Database, address: str) -> Account:

@@ -261,6 +261,8 @@ def _consequences(before: Account, after: Phase, at: float) -> dict[str, Any]:
         values |= {"next_retry_at": None, "cause": None, "cause_text": None}
         if before.started_at is None:
             values["started_at"] = at
+        if before.phase is Phase.BLOCKED:
+            values["freeze_overruns"] = 0  # who gave up by these would give up at once again
     if after is Phase.SWITCHED and before.phase is not Phase.CLOSED:
         values |= {"finished_at": at, "cause": None, "cause_text": None, "next_retry_at": None}
     if before.phase is Phase.FREEZE or after in ON_TARGET:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
@@ -81,7 +82,7 @@ def open_intent(
         "target_uidnext": target_uidnext,
         "source_uidvalidity": source_uidvalidity,
         "source_uids": pack_uids(source_uids),
-        "traits": b"".join(map(_packed, traits)) or None,
+        "traits": _packed(traits) or None,
     }
     return int(conn.execute(_OPEN, values).scalar_one())
 
@@ -114,5 +115,6 @@ def _intent(row: RowMapping) -> Intent:
     return Intent(**values)
 
 
-def _packed(trait: Trait) -> bytes:
-    return _TRAIT.pack(*(_NOT_TOLD if value is None else value for value in trait))
+def _packed(traits: Sequence[Trait]) -> bytes:
+    values = [_NOT_TOLD if value is None else value for value in chain.from_iterable(traits)]
+    return struct.pack(f"<{len(values)}q", *values)

@@ -6,7 +6,7 @@ block compares the block's version in its own transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
@@ -28,6 +28,7 @@ __all__ = [
     "LedgerEntry",
     "commit",
     "counts",
+    "entries",
     "forget",
     "load",
     "retarget",
@@ -83,6 +84,17 @@ def load(conn: Connection, mailbox_id: int) -> Ledger:
     for packed, entries in rows:
         ledger.extend(packed, entries)
     return ledger
+
+
+def entries(conn: Connection, mailbox_id: int) -> Iterator[LedgerEntry]:
+    """Yield a mailbox's entries by source uid; no more than one block is held at a time."""
+    after = -1
+    query = _ROW.where(bindparam("uid") < _LOW).order_by(_LOW).limit(1)
+    while (row := conn.execute(query, {"box": mailbox_id, "uid": after}).first()) is not None:
+        block = Ledger()
+        block.extend(row.packed, row.entries)
+        yield from block
+        after = row.low_uid
 
 
 def size(conn: Connection, mailbox_id: int) -> int:

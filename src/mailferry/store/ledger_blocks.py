@@ -2,6 +2,8 @@
 
 Uids are written as differences and, together with the flags keys, deflated: neighbours mostly differ
 by one and most messages have the same flags. Digests do not compress. An entry takes 17 to 29 octets.
+Behind the deflated octets one bit for each entry may follow (`LedgerEntry.found`); it is left out where
+none is set. Programs that do not know it read past it, because deflated octets tell where they end.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ BLOCK_ENTRIES = 512
 _LIMIT = 0xFFFFFFFF
 _LENGTHS = 4
 _DEFLATE = 3
+_DIGITS = bytes.maketrans(b"\0\1", b"01")
 _BY_SOURCE = attrgetter("source_uid")
 
 
@@ -30,13 +33,15 @@ class LedgerEntry(NamedTuple):
     """One message that lies on both sides.
 
     `digest` are 16 octets of a digest over the bytes as sent; `flags_key` 4 octets that stand for the
-    flags last synced (what they are is the copier's affair).
+    flags last synced (what they are is the copier's affair). `found` tells that the message lay at the
+    target already and was not copied by us.
     """
 
     source_uid: int
     target_uid: int
     digest: bytes
     flags_key: bytes
+    found: bool = False
 
 
 class Growth(Enum):
@@ -48,9 +53,9 @@ class Growth(Enum):
 
 
 class Ledger:
-    """Ledger entries in memory, 28 octets a message, ordered by source uid."""
+    """Ledger entries in memory, 29 octets a message, ordered by source uid."""
 
-    __slots__ = ("digests", "flags_keys", "source_uids", "target_uids")
+    __slots__ = ("digests", "flags_keys", "found", "source_uids", "target_uids")
 
     def __init__(self, entries: Iterable[LedgerEntry] = ()) -> None:
         self.source_uids: array[int] = array("I")
@@ -59,6 +64,8 @@ class Ledger:
         """4 octets for each message."""
         self.digests = bytearray()
         """16 octets for each message."""
+        self.found = bytearray()
+        """1 for each message that was found at the target, else 0."""
         self.append_all(tuple(entries))
 
     def __len__(self) -> int:
@@ -82,6 +89,7 @@ class Ledger:
             target_uid=self.target_uids[position],
             digest=self.digest(position),
             flags_key=self.flags_key(position),
+            found=bool(self.found[position]),
         )
 
     def find(self, source_uid: int) -> LedgerEntry | None:
@@ -108,7 +116,7 @@ class Ledger:
         """
         if not entries:
             return
-        sources, targets, digests, keys = zip(*entries, strict=True)
+        sources, targets, digests, keys, found = zip(*entries, strict=True)
         if not (min(*sources, *targets) >= 0 and max(*sources, *targets) <= _LIMIT):
             raise ValueError("a uid is a number of 32 bits")
         if {*map(len, digests)} != {DIGEST_OCTETS} or {*map(len, keys)} != {FLAGS_KEY_OCTETS}:
@@ -119,25 +127,51 @@ class Ledger:
         self.target_uids.extend(targets)
         self.flags_keys += b"".join(keys)
         self.digests += b"".join(digests)
+        self.found += bytes(found)
 
     def extend(self, packed: bytes, entries: int) -> None:
-        """Take the entries of a block whose source uids are all above those here."""
+        """Take the entries of a block whose source uids are all above those here.
+
+        Raises ValueError or zlib.error for octets that are no block.
+        """
         raw_length = int.from_bytes(packed[:_LENGTHS], "little")
-        raw = zlib.decompress(packed[_LENGTHS : _LENGTHS + raw_length])
+        inflating = zlib.decompressobj()
+        raw = inflating.decompress(packed[_LENGTHS : _LENGTHS + raw_length])
+        if not inflating.eof:
+            raise ValueError("a block of the ledger is cut off: restore the store from its back-up")
         width = 4 * entries
         self.source_uids.extend(_sums(raw[:width]))
         self.target_uids.extend(_sums(raw[width : 2 * width]))
         self.flags_keys += raw[2 * width :]
         self.digests += packed[_LENGTHS + raw_length :]
+        self.found += _bits(inflating.unused_data, entries)
 
     def packed(self, start: int, end: int) -> bytes:
         """Return the block of the entries from position `start` up to `end`."""
         sources = _differences(self.source_uids[start:end])
         targets = _differences(self.target_uids[start:end])
         keys = self.flags_keys[start * FLAGS_KEY_OCTETS : end * FLAGS_KEY_OCTETS]
-        raw = zlib.compress(b"".join((sources, targets, keys)), _DEFLATE)
+        raw = zlib.compress(b"".join((sources, targets, keys)), _DEFLATE) + _packed_bits(
+            self.found[start:end]
+        )
         digests = self.digests[start * DIGEST_OCTETS : end * DIGEST_OCTETS]
         return b"".join((len(raw).to_bytes(_LENGTHS, "little"), raw, digests))
+
+
+def _packed_bits(found: bytearray) -> bytes:
+    """Return a bit for each of these octets, the first one lowest; nothing when all are 0."""
+    if not any(found):
+        return b""
+    bits = int(found[::-1].translate(_DIGITS), 2)
+    return bits.to_bytes((len(found) + 7) // 8, "little")
+
+
+def _bits(packed: bytes, entries: int) -> bytes:
+    """Return what `_packed_bits` was given."""
+    if not packed:
+        return bytes(entries)
+    bits = f"{int.from_bytes(packed, 'little'):0{entries}b}"
+    return bytes(map(int, reversed(bits)))
 
 
 def cut(count: int, growth: Growth) -> list[tuple[int, int]]:

@@ -98,6 +98,17 @@ def seen_again(conn: Connection, account_id: int, *, password_epoch: int, at: fl
     )
 
 
+def sealed_again(
+    conn: Connection, account_id: int, *, password_epoch: int, sealed: bytes, window_number: int
+) -> PasswordRecord:
+    """Keep the recorded password sealed under the key of another window; nothing else is known newly.
+
+    Raises Conflict when another password was recorded meanwhile.
+    """
+    _checked(conn, account_id, password_epoch)
+    return _save(conn, account_id, {"sealed": sealed, "sealed_window": window_number})
+
+
 def imported(
     conn: Connection, account_id: int, *, password_epoch: int, sealed: bytes, window_number: int
 ) -> PasswordRecord:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
 
@@ -27,6 +28,9 @@ class SkippedMessage:
     size: int | None
     tries: int
     at: float
+
+
+_ROWS = select(skipped, mailboxes.c.source_name).join(mailboxes, mailboxes.c.id == skipped.c.mailbox_id)
 
 
 def note(
@@ -65,13 +69,27 @@ def listing(
     conn: Connection, account_id: int, *, after: int = 0, limit: int = 500
 ) -> Sequence[SkippedMessage]:
     """Return skipped messages of an account whose ids follow `after`."""
-    rows = conn.execute(
-        select(skipped, mailboxes.c.source_name)
-        .join(mailboxes, mailboxes.c.id == skipped.c.mailbox_id)
-        .where(skipped.c.account_id == account_id, skipped.c.id > after)
-        .order_by(skipped.c.id)
-        .limit(limit)
-    )
+    wanted = _ROWS.where(skipped.c.account_id == account_id, skipped.c.id > after)
+    return _messages(conn.execute(wanted.order_by(skipped.c.id).limit(limit)))
+
+
+def page_of_mailbox(
+    conn: Connection, mailbox_id: int, *, after: int = -1, limit: int = 500
+) -> Sequence[SkippedMessage]:
+    """Return skipped messages of a mailbox whose source uids follow `after`, by source uid."""
+    wanted = _ROWS.where(skipped.c.mailbox_id == mailbox_id, skipped.c.source_uid > after)
+    return _messages(conn.execute(wanted.order_by(skipped.c.source_uid).limit(limit)))
+
+
+def entries(conn: Connection, mailbox_id: int) -> Iterator[SkippedMessage]:
+    """Yield all skipped messages of a mailbox by source uid; no more than a page is held at a time."""
+    after = -1
+    while found := page_of_mailbox(conn, mailbox_id, after=after):
+        yield from found
+        after = found[-1].source_uid
+
+
+def _messages(rows: Iterable[Any]) -> list[SkippedMessage]:
     return [
         SkippedMessage(
             id=row.id,

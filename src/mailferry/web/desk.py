@@ -11,7 +11,6 @@ from fastapi import Request
 from fastapi.responses import RedirectResponse
 from twisted.internet.defer import Deferred
 
-from mailferry.gate.admission import ClientAddress
 from mailferry.observe.log import Log
 from mailferry.passwords.sealing import KeyRing
 from mailferry.store.database import Database
@@ -19,6 +18,7 @@ from mailferry.web.old_mailbox import OldMailbox
 from mailferry.web.pages import Pages, secure
 from mailferry.web.throttle import Throttle, TooMany
 from mailferry.web.tickets import Tickets
+from mailferry.wire.proxy_header import Endpoint
 
 T = TypeVar("T")
 
@@ -63,10 +63,10 @@ def too_many(refusal: TooMany) -> Wrong:
     return Wrong("too-many", {"minutes": max(1, math.ceil(refusal.seconds / 60))})
 
 
-def client_of(request: Request) -> ClientAddress:
+def client_of(request: Request) -> Endpoint:
     """Return where the browser connects from, as the socket (or our own web server before us) says."""
     client = request.client
-    return ClientAddress("", 0) if client is None else ClientAddress(client.host, client.port)
+    return Endpoint("", 0) if client is None else Endpoint(client.host, client.port)
 
 
 def see_other(path: str) -> RedirectResponse:

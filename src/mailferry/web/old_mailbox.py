@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 from twisted.internet import defer, task
 
-from mailferry.gate.admission import Admission, Admitted, ClientAddress, LoginAttempt, Rejected
+from mailferry.gate.admission import Admission, Admitted, LoginAttempt, Rejected
 from mailferry.gate.judges import AsksSource
 from mailferry.gate.place import Place, find_place
 from mailferry.model.access import Credentials, Protocol, Secret
@@ -32,6 +32,7 @@ from mailferry.roster.refusals import RosterRefusal
 from mailferry.store import accounts, audit
 from mailferry.store.database import Database
 from mailferry.store.faults import StoreRefusal, StoreUnavailable
+from mailferry.wire.proxy_header import Endpoint
 
 REFUSAL_FLOOR_SECONDS = 2.0
 
@@ -76,12 +77,12 @@ class OldMailbox:
         self._log = log
         self._ending: set[defer.Deferred[None]] = set()
 
-    def sign_in(self, name: str, password: Secret, client: ClientAddress) -> defer.Deferred[Verdict]:
+    def sign_in(self, name: str, password: Secret, client: Endpoint) -> defer.Deferred[Verdict]:
         """Judge a user's sign-in as the gate judges a login; a store that is down is a temporary answer."""
         return defer.Deferred.fromCoroutine(self._answered(self._sign_in(name, password, client)))
 
     def begin_move(
-        self, address: str, old_name: str, password: Secret, client: ClientAddress
+        self, address: str, old_name: str, password: Secret, client: Endpoint
     ) -> defer.Deferred[Verdict]:
         """Begin the move of `address`, whose owner is signed in, with the old mailbox's password.
 
@@ -99,7 +100,7 @@ class OldMailbox:
             return Verdict(Answer.TEMPORARY)
         return verdict
 
-    async def _sign_in(self, name: str, password: Secret, client: ClientAddress) -> Verdict:
+    async def _sign_in(self, name: str, password: Secret, client: Endpoint) -> Verdict:
         protocol = Protocol.IMAP
         try:
             address = canonical_address(name)
@@ -116,9 +117,7 @@ class OldMailbox:
             return Verdict(None, address)
         return Verdict(admission.answer, address, _reason(admission))
 
-    async def _begin_move(
-        self, address: str, old_name: str, password: Secret, client: ClientAddress
-    ) -> Verdict:
+    async def _begin_move(self, address: str, old_name: str, password: Secret, client: Endpoint) -> Verdict:
         began = self._reactor.seconds()
         place = await self._place(address)
         if place is None or not place.window_open:
@@ -137,7 +136,7 @@ class OldMailbox:
         return verdict
 
     async def _from_source(
-        self, place: Place, login: str | None, password: Secret, client: ClientAddress
+        self, place: Place, login: str | None, password: Secret, client: Endpoint
     ) -> Verdict:
         """Ask the source itself; on its yes the history of an account that lives on the target arrives."""
         if place.phase not in _LATE:

@@ -246,10 +246,10 @@ class DotReader:
         """Return where in `data` a body of `size` octets is over; None behind it, -1 before."""
         at = start + size - self.octets
         if not self.bare:
-            place = data.find(b"\n..")
-            while 0 <= place <= at - 2:
+            place = data.find(b"\n..", 0, max(at + 1, 0))  # what lies behind it may be many messages
+            while place >= 0:
                 at += 1
-                place = data.find(b"\n..", place + 2)
+                place = data.find(b"\n..", place + 2, at + 1)
         if at > len(data):
             return None
         return at if at >= start else -1
