@@ -259,6 +259,7 @@ async def make_move(
     copy: Mapping[str, Any] | None = None,
     shield: Mapping[str, Any] | None = None,
     source_protocols: tuple[str, ...] = ("imap", "pop3"),
+    drain_seconds: int = 30,
 ) -> Move:
     """Return a move whose doors are open; `copy()` starts its copier, `end()` ends it.
 
@@ -279,7 +280,14 @@ async def make_move(
     target_relay = await FR(target.imap_port).start() if target_relayed else None
     target_port = target.imap_port if target_relay is None else target_relay.port
     settings = _settings(
-        tmp_path, database, target, users, imap_port=target_port, copy=copy or {}, shield=shield or {}
+        tmp_path,
+        database,
+        target,
+        users,
+        imap_port=target_port,
+        copy=copy or {},
+        shield=shield or {},
+        drain_seconds=drain_seconds,
     )
     relay = await FR(source.imap_port).start() if relayed else None
     imap_port = source.imap_port if relay is None else relay.port
@@ -332,6 +340,7 @@ def _settings(
     imap_port: int,
     copy: Mapping[str, Any],
     shield: Mapping[str, Any],
+    drain_seconds: int,
 ) -> Settings:
     place = database.place
     sqlite = place.sqlite_path
@@ -341,6 +350,7 @@ def _settings(
                 "state_dir": str(tmp_path if sqlite is None else sqlite.parent),
                 "database": "sqlite" if sqlite else place.url.render_as_string(hide_password=False),
                 "allow_networks": ["127.0.0.0/8"],
+                "drain_seconds": drain_seconds,
             },
             "listen": [
                 {"service": protocol.value, "endpoint": "tcp:0:interface=127.0.0.1", "tls": "none"}
