@@ -66,7 +66,7 @@ def test_the_story_holds_with_a_providers_quirks(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("provider", ["tencent_exmail", "exchange", "aliyun_qiye", "dovecot"])
+@pytest.mark.parametrize("provider", ["tencent_exmail", "exchange_onprem", "aliyun_qiye", "dovecot"])
 def test_the_story_holds_with_the_other_providers_quirks(tmp_path: Path, provider: str) -> None:
     status, text = tell(small(tmp_path, provider=provider, quirks=("fetch_order", "list_status_lie")))
     assert status == 0, text

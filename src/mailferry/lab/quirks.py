@@ -84,7 +84,7 @@ PROVIDERS: Mapping[str, frozenset[str]] = {
         {"tencent_five_causes", "tencent_literal_login", "tencent_no_caps_on_login", "qq_desc_range"}
         | {"qq_long_cmd", "qq_search", "no_special_use", "no_multiappend", "no_literal_plus"}
     ),
-    "exchange": frozenset({"exchange_not_connected", "no_multiappend", "no_special_use"}),
+    "exchange_onprem": frozenset({"exchange_not_connected", "no_multiappend", "no_special_use"}),
     "aliyun_qiye": frozenset(
         {
             "aliyun_lock",
