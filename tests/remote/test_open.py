@@ -49,6 +49,25 @@ async def opened(
     )
 
 
+async def exchange_login(talk: Talk) -> None:
+    """An Exchange that was given a wrong password; its OK does not say what it can."""
+    talk.send(b"* OK The Microsoft Exchange IMAP4 service is ready.\r\n")
+    while True:
+        tag, _, command = (await talk.line()).partition(b" ")
+        if command == b"CAPABILITY" and b"LOGIN" not in talk.received:
+            talk.send(
+                b"* CAPABILITY IMAP4 IMAP4rev1 UIDPLUS\r\n%s OK CAPABILITY completed.\r\n" % tag
+            )
+        elif command.startswith(b"LOGIN"):
+            talk.send(b"%s OK LOGIN completed.\r\n" % tag)
+        else:
+            talk.send(
+                b"%s BAD User is authenticated but not connected.\r\n* BYE Connection is closed.\r\n" % tag
+            )
+            await talk.gone()
+            return
+
+
 def imap_login(*, login: bytes = b"OK [CAPABILITY IMAP4rev1 IDLE] in", proof: bytes = b"OK done") -> Script:
     async def run(talk: Talk) -> None:
         talk.send(b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR NAMESPACE] ready\r\n")
@@ -128,6 +147,12 @@ async def test_a_pop3_session_is_proved_by_stat() -> None:
             Refused,
             Cause.AMBIGUOUS_REFUSAL,
             id="an OK that is none",
+        ),
+        pytest.param(
+            exchange_login,
+            Refused,
+            Cause.AMBIGUOUS_REFUSAL,
+            id="an OK that is none, told to the next command of any kind, with a BYE behind it",
         ),
     ],
 )

@@ -79,12 +79,14 @@ class ImapBackend(ScriptedBackend[Response]):
         self._parts: list[bytes] = []
         self._notes: list[bytes] = []
         self._refusal: Failed | None = None
+        self._unproved: Failed | None = None
 
     def _script(self) -> Script[Response]:
         try:
             return (yield from self._conversation())
         except _SaidBye as bye:
-            return self._refusal or self._failed(judged=False, code=_name(bye.code), text=self._words(bye))
+            why = self._refusal or self._unproved
+            return why or self._failed(judged=False, code=_name(bye.code), text=self._words(bye))
 
     def _conversation(self) -> Script[Response]:
         self._stage = Stage.CREDENTIALS
@@ -224,6 +226,9 @@ class ImapBackend(ScriptedBackend[Response]):
             if isinstance(answer, Tagged) and answer.tag in pending:
                 pending.discard(answer.tag)
                 self._note_code(answer.code)
+                if answer.status != b"OK" and self._stage is Stage.PROOF:
+                    # Exchange accepts a wrong password and says so to whatever command comes next
+                    self._unproved = self._refused(answer, judged=True)
                 if answer.tag == tags[-1]:
                     last = answer
                 continue
