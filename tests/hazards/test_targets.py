@@ -31,7 +31,16 @@ NAMES = (b"Work", b"&mHl27g-", b"a/b")
 JUST_NOW = -1
 
 
-@pytest.fixture(params=TARGETS, ids=lambda target: target.name)
+SELDOM = {"courier without UIDPLUS", "dovecot with LITERAL- alone"}
+"""What differs from its kin in one extension that others here lack as well: tried among the slow tests."""
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(one, id=one.name, marks=pytest.mark.slow if one.name in SELDOM else ())
+        for one in TARGETS
+    ]
+)
 def target(request: pytest.FixtureRequest) -> Target:
     return request.param
 

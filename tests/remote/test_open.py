@@ -55,9 +55,7 @@ async def exchange_login(talk: Talk) -> None:
     while True:
         tag, _, command = (await talk.line()).partition(b" ")
         if command == b"CAPABILITY" and b"LOGIN" not in talk.received:
-            talk.send(
-                b"* CAPABILITY IMAP4 IMAP4rev1 UIDPLUS\r\n%s OK CAPABILITY completed.\r\n" % tag
-            )
+            talk.send(b"* CAPABILITY IMAP4 IMAP4rev1 UIDPLUS\r\n%s OK CAPABILITY completed.\r\n" % tag)
         elif command.startswith(b"LOGIN"):
             talk.send(b"%s OK LOGIN completed.\r\n" % tag)
         else:
