@@ -12,6 +12,7 @@ from twisted.names import dns
 
 from tests.cli.place import DOMAIN, Place
 from tests.kit.dns_host import DnsHost
+from tests.kit.line_host import LineHost
 
 ZONE = {
     "firm.example": [dns.Record_MX(10, b"mxbiz1.qq.com")],
@@ -19,19 +20,14 @@ ZONE = {
 }
 
 
-class Aliyun(socketserver.StreamRequestHandler):
+class Aliyun(LineHost):
     """An IMAP server as far as a first look goes."""
 
+    GREETING = b"AliYun IMAP Server Ready"
     REPLIES: ClassVar[dict[bytes, bytes]] = {
         b"CAPABILITY": b"* CAPABILITY IMAP4rev1 ID\r\n",
         b"ID": b'* ID ("name" "AliyunImap" "vendor" "Aliyun, Inc.")\r\n',
     }
-
-    def handle(self) -> None:
-        self.wfile.write(b"* OK AliYun IMAP Server Ready\r\n")
-        for line in self.rfile:
-            tag, command, *_ = line.split()
-            self.wfile.write(self.REPLIES.get(command.upper(), b"") + tag + b" OK\r\n")
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from mailferry.store import accounts, mailboxes, skipped
 from mailferry.store.database import Database
 from tests.cli.place import Place
 from tests.cli.program import Program
+from tests.kit.line_host import LineHost
 
 USER = "wang@old.example"
 PASSWORD = "canary-71c0 old"
@@ -153,21 +154,16 @@ def test_a_domain_test_names_what_is_wrong(place: Place, lab: RunningLab) -> Non
     assert "fault source imap login: server_down: " in place.run(*words, stdin=f"{PASSWORD}\n").out
 
 
-class AnythingGoes(socketserver.StreamRequestHandler):
+class AnythingGoes(LineHost):
     """An IMAP server that lets everybody in: a static password, a catch-all, a test account."""
 
+    GREETING = b"come in"
     REPLIES: ClassVar[dict[bytes, bytes]] = {
         b"CAPABILITY": b"* CAPABILITY IMAP4rev1\r\n",
         b"LIST": b'* LIST () "/" INBOX\r\n',
         b"STATUS": b"* STATUS INBOX (MESSAGES 0)\r\n",
         b"EXAMINE": b"* 0 EXISTS\r\n* OK [UIDVALIDITY 1] .\r\n* OK [UIDNEXT 1] .\r\n",
     }
-
-    def handle(self) -> None:
-        self.wfile.write(b"* OK come in\r\n")
-        for line in self.rfile:
-            tag, command, *_ = line.split()
-            self.wfile.write(self.REPLIES.get(command.upper(), b"") + tag + b" OK as you say\r\n")
 
 
 @pytest.mark.hazard("T21")

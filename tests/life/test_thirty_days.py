@@ -85,13 +85,18 @@ async def test_an_account_lives_its_thirty_days(service: Service, time: WorldTim
     assert source_logins(move) == asked, "the source is never asked again"
 
 
+async def closed_by_time(move: Move, time: WorldTime) -> None:
+    """Move the account and let its window pass."""
+    await switched(move)
+    await time.advance(30 * DAY, step=10 * DAY)
+    await time.until(lambda: move.phase() is Phase.CLOSED, within=2 * HOUR, step=MINUTE)
+
+
 async def test_a_window_that_is_opened_again_makes_the_account_follow_again(
     service: Service, time: WorldTime
 ) -> None:
     move = await service()
-    await switched(move)
-    await time.advance(30 * DAY, step=10 * DAY)
-    await time.until(lambda: move.phase() is Phase.CLOSED, within=2 * HOUR, step=MINUTE)
+    await closed_by_time(move, time)
     closed = move.domain().window_number
     move.database.run_now("again", lambda conn: domains.extend(conn, DOMAIN, 30))
     await time.advance(HOUR, step=5 * MINUTE)
@@ -112,9 +117,7 @@ async def test_late_mail_comes_again_with_the_next_login_after_a_window_was_open
     service: Service, time: WorldTime
 ) -> None:
     move = await service()
-    await switched(move)
-    await time.advance(30 * DAY, step=10 * DAY)
-    await time.until(lambda: move.phase() is Phase.CLOSED, within=2 * HOUR, step=MINUTE)
+    await closed_by_time(move, time)
     before = password_record(move)
     assert before.sealed is None
     move.database.run_now("again", lambda conn: domains.extend(conn, DOMAIN, 30))
@@ -137,9 +140,7 @@ async def test_a_password_that_only_the_target_knows_is_not_sealed_in_a_new_wind
     service: Service, time: WorldTime
 ) -> None:
     move = await service()
-    await switched(move)
-    await time.advance(30 * DAY, step=10 * DAY)
-    await time.until(lambda: move.phase() is Phase.CLOSED, within=2 * HOUR, step=MINUTE)
+    await closed_by_time(move, time)
     move.users.write_text(f"{USER}:{{PLAIN}}{OTHER.decode()}:::::: \n")
     move.database.run_now("again", lambda conn: domains.extend(conn, DOMAIN, 30))
     await logged_in_once(move, OTHER)
