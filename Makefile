@@ -19,7 +19,7 @@ SECONDS ?= 60
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-slow peers guards check format fuzz bench bench-copy bench-crash constraints clean
+.PHONY: help demo test test-slow peers guards check format fuzz bench bench-copy bench-crash bench-proxy constraints clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | awk -F'|' '{ printf "%-19s%s\n", $$1, $$2 }'
@@ -52,13 +52,16 @@ format: $(READY)  ## let ruff write the code as check wants it
 fuzz: $(READY)  ## hostile octets for the parsers and dialogues, SECONDS=60 of them
 	$(BIN)/python -m tests.kit.fuzz --seconds $(SECONDS) $(ARGS)
 
-bench: bench-copy bench-crash  ## every bench, one after the other; ARGS=--write puts the tables into docs/benchmarks.md
+bench: bench-copy bench-crash bench-proxy  ## every bench, one after the other; ARGS=--write puts the tables into docs/benchmarks.md
 
 bench-copy: peers  ## copies beside mbsync, dsync, getmail6 and $$IMAPSYNC; ARGS="--set A --rounds 3 --write"
 	$(BIN)/python -m bench.copy $(ARGS)
 
 bench-crash: peers  ## kill -9 the copier some hundreds of times and compare; ARGS="--kills 300 --seed 1 --write"
 	$(BIN)/python -m bench.crash $(ARGS)
+
+bench-proxy: peers  ## logins, relaying and memory beside haproxy, nginx, Dovecot and perdition; ARGS="--rounds 3 --write"
+	$(BIN)/python -m bench.proxy $(ARGS)
 
 constraints: $(READY)  ## choose the newest versions that fit and write them, hashed, to constraints.txt
 	rm -rf .cache/lock && mkdir -p .cache/lock/src/mailferry

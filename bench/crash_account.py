@@ -63,10 +63,8 @@ class Account:
 
     def life(self) -> Lane:
         """Copy into one fresh target after the other until it is enough."""
-        kinds = list(self._book.tallies)
         while not self._book.enough:
-            kind = kinds[(self._number + self._round) % len(kinds)]
-            yield from self._one_round(kind)
+            yield from self._one_round(self._book.next_kind())
             self._round += 1
 
     def _one_round(self, kind: str) -> Lane:

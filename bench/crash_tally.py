@@ -25,6 +25,8 @@ class Tally:
     kills: int = 0
     in_batch: int = 0
     """Kills that left an intent open: the batch may lie at the target or not."""
+    begun: int = 0
+    """Accounts that were begun, `rounds` those that were ended."""
     rounds: int = 0
     compared: int = 0
     faults: Counter[str] = field(default_factory=Counter)
@@ -50,6 +52,12 @@ class Book:
     def enough(self) -> bool:
         """Whether nothing is killed any more."""
         return self.kills >= self.wanted
+
+    def next_kind(self) -> str:
+        """Return the kind of target that the next account is copied to: where the fewest kills fell so far."""
+        kind, tally = min(self.tallies.items(), key=lambda item: (item[1].kills, item[1].begun))
+        tally.begun += 1
+        return kind
 
     @property
     def faults(self) -> Counter[str]:

@@ -8,6 +8,7 @@ from statistics import median
 
 from bench.changes import WORDS
 from bench.data_sets import SETS
+from bench.goal import goals_table
 from bench.goals import GOALS, OURS, faster_than, seconds
 from bench.page import table
 from bench.rounds import CHANGED, FIRST, PLAIN, START_UP, UNCHANGED, Figures, Taken
@@ -134,11 +135,6 @@ def _failed(figures: Figures) -> str:
 
 def _goals(figures: Figures) -> str:
     """Compare with the goals, which say nothing about a set made smaller."""
-    rows = []
-    for goal in GOALS if figures.data_set in SETS.values() else ():
-        value = goal.read(figures) if figures.data_set.name in goal.sets else None
-        if value is not None:
-            rows.append([goal.what, f"{goal.floor:g}", f"{goal.ambition:g}", f"{value:.3g}", goal.met(value)])
-    return (
-        "\n".join(["**Goals**", "", table(["what", "floor", "ambition", "here", ""], rows)]) if rows else ""
-    )
+    if figures.data_set not in SETS.values():
+        return ""
+    return goals_table([goal for goal in GOALS if figures.data_set.name in goal.sets], figures)

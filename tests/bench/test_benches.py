@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import copy, crash, page
+from bench import copy, crash, page, proxy
 from bench.completeness import NotComplete, check_counts
 from bench.crash_account import TARGETS
 from bench.crash_tally import FAULTS, Book, Tally, fault_of, report
@@ -25,7 +25,7 @@ from tests.kit import debian
 ROOT = Path(__file__).parents[2]
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
+def run(*words: str, seconds: float = 150) -> subprocess.CompletedProcess[str]:
     """Run a bench as make does."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return subprocess.run(
@@ -34,7 +34,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=seconds,
         check=False,
     )
 
@@ -83,8 +83,12 @@ def test_figures_are_not_written_down_from_a_part_of_the_work(capsys: pytest.Cap
             copy.arguments(["--write", *words])
     with pytest.raises(SystemExit):
         crash.arguments(["--write", "--kills", "299"])
+    for words in (["--quick"], ["--rounds", "2"], ["--peers", "nginx"], ["--steps", "login"]):
+        with pytest.raises(SystemExit):
+            proxy.arguments(["--write", *words])
     assert "--write wants" in capsys.readouterr().err
     assert copy.arguments(["--write"]).write
+    assert proxy.arguments(["--write"]).write
 
 
 def test_a_peer_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +105,7 @@ def _nothing_found(name: str) -> debian.Found:
 
 def test_the_page_has_a_place_for_every_part() -> None:
     text = page.PAGE.read_text(encoding="utf-8")
-    for part in (*(f"copy {name}" for name in SETS), "crash"):
+    for part in (*(f"copy {name}" for name in SETS), "crash", proxy.PART):
         assert text.count(f"<!-- {part} -->") == 1
         assert text.count(f"<!-- end of {part} -->") == 1
 
