@@ -26,8 +26,9 @@ SECRET = canary()
         ("hex", SECRET.encode().hex().upper()),
         ("json", json.dumps({"password": SECRET})),
         ("repr", repr(SECRET.encode())),
+        ("quoted", SECRET.replace('"', '\\"')),
     ],
-    ids=["raw", "url", "url in small letters", "hex", "json", "repr"],
+    ids=["raw", "url", "url in small letters", "hex", "json", "repr", "quoted"],
 )
 def test_each_encoding_is_found(name: str, leak: str) -> None:
     assert name in {sighting.encoding for sighting in search(f"before {leak} behind".encode(), [SECRET])}

@@ -60,9 +60,9 @@ def signs(place: Place, *words: str, status: int, **more: str) -> dict[str, list
     said = place.run(*words, "--json", **more)
     assert said.status == status, str(said)
     assert PASSWORD not in str(said)
-    found: dict[str, list[str]] = {"ok": [], "note": [], "fault": []}
+    found: dict[str, list[str]] = {"ok": [], "note": [], "fault": [], "you": []}
     for line in said.json:
-        assert set(line) == {"sign", "what", "found", "fix"}
+        assert set(line) == {"sign", "what", "found", "fix", "fix_zh"}
         told = line["fix"] or "." in line["what"]  # a key of the configuration says it itself
         assert line["sign"] == "ok" or told, "what is not well comes with what to do"
         found[line["sign"]].append(line["what"])
@@ -125,16 +125,23 @@ def test_a_domain_test_logs_in_looks_around_and_tries_a_made_up_password(
     words = ("domain", "test", "old.example")
     before = lab.old.logins(USER)
     found = signs(place, *words, status=0)
-    assert found == {"ok": ["source imap", "source pop3"], "note": ["login"], "fault": []}
+    yours = ["after the DNS change", "checklist imap_on", "checklist dns_waits", "checklist outlook"]
+    assert found == {"ok": ["source imap", "source pop3"], "note": ["login"], "fault": [], "you": yours}
     assert lab.old.logins(USER) == before
     found = signs(place, *words, "--account", USER, status=0, stdin=f"{PASSWORD}\n")
     assert found["note"] == found["fault"] == []
-    assert {"source imap login", "source pop3 login", "source imap password check", "completeness"} <= set(
-        found["ok"]
-    )
+    assert {
+        "source imap login", "source imap ID", "source imap", "source imap messages", "source pop3 login",
+        "source pop3 messages", "source imap password check", "completeness", "estimate", "checklist imap_on",
+    } <= set(found["ok"])  # fmt: skip
+    assert "checklist dns_waits" in found["you"]
     assert lab.old.logins(USER) == before + 2, "the made-up password must not have been accepted"
     told = place.run(*words, "--account", USER, stdin=f"{PASSWORD}\n")
     assert "30 messages" in told.out
+    assert "about 30 messages, " in told.out
+    assert "Switch IMAP and POP3 on" in told.out
+    assert "在原邮箱后台为全员开启 IMAP 和 POP3 服务" in told.out
+    assert "pulling may stop after the DNS change" in told.out
     assert place.well("account", "list", "--json").json == []
 
 

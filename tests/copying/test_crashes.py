@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from mailferry.copying.crash_labels import COPY_LABELS
+from mailferry.copying.results import SkipReason
+from mailferry.store import ledger, mailboxes, skipped
 from mailferry.store.database import Database
 from tests.copying.rig import OLD, PASSWORD, dovecots, make_account
 from tests.kit import crash, oracle
@@ -178,10 +181,34 @@ def copies_came_late(copies: Copies) -> None:
             session.append("INBOX", "", imaplib.Time2Internaldate(imaplib.Internaldate2tuple(facts)), octets)
 
 
+def given_whole_at_last(copies: Copies) -> None:
+    """Some copies are incomplete ones, as far as the store knows, and it is time to ask for them again."""
+    copies.fill(12)
+    copies.finish()
+
+    def incomplete(conn: Connection) -> None:
+        (inbox,) = mailboxes.of_account(conn, copies.account)
+        some = [entry._replace(digest=bytes(16)) for entry in ledger.load(conn, inbox.id)][:3]
+        kept = mailboxes.ensure(
+            conn, copies.account, mailboxes.incomplete_name(b"INBOX"), target_name=b"INBOX"
+        )
+        both = {key: getattr(inbox, key) for key in ("source_uidvalidity", "target_uidvalidity")}
+        mailboxes.note(conn, kept.id, **both)
+        ledger.forget(conn, inbox.id, [entry.source_uid for entry in some])
+        ledger.commit(conn, kept.id, some)
+        for entry in some:
+            skipped.note(conn, inbox.id, entry.source_uid, reason=SkipReason.HEADER_ONLY, now=0.0)
+
+    database = Database(copies.url)
+    database.run_now("incomplete", incomplete)
+    database.close()
+
+
 KILLS: Mapping[str, Callable[[Copies], None]] = {
     **dict.fromkeys(FIRST_COPY, nothing_copied),
     "flags-stored": changed,
     "deleted-at-target": changed,
+    "incomplete-removed": given_whole_at_last,
     "moved-at-target": moved,
     "matched-again": renumbered,
     "intent-examined": killed_before_it_knew,

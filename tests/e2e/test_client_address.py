@@ -28,10 +28,23 @@ pytestmark = [pytest.mark.hazard("T34"), pytest.mark.timeout(120)]
 
 USER, PASSWORD = "li@old.test", "an old Pa55word"
 MASTER = ("mailferry", "master-secret")
+LIE = "198.51.100.66"
+LIES = {
+    "imap": [
+        f'b ID ("x-originating-ip" "{LIE}" "x-originating-port" "7" "x-connected-ip" "{LIE}")',
+        f"c XCLIENT ADDR={LIE} PORT=7",
+        f"d PROXY TCP4 {LIE} {LIE} 7 143",
+        'e SELECT "INBOX"',
+        "f LOGOUT",
+    ],
+    "pop3": [f"XCLIENT ADDR={LIE} PORT=7", f"PROXY TCP4 {LIE} {LIE} 7 110", "STAT", "QUIT"],
+}
+"""What a client may claim once its session is relayed octet by octet."""
 CLIENT, DOOR = Endpoint("203.0.113.9", 56324), Endpoint("192.0.2.1", 143)
 TRUSTS_US = """
 login_trusted_networks = 127.0.0.0/8
 haproxy_trusted_networks = 127.0.0.0/8
+mail_log_prefix = "%%s(%%u)<%%r>: "
 service imap-login {
   inet_listener imap_behind {
     port = %d
@@ -113,6 +126,36 @@ async def test_dovecot_logs_who_the_client_is(
         assert {door for _, _, door in logins(dovecot)} == {DOOR.host}
 
 
+def ends_of_sessions(server: Dovecot) -> list[tuple[str, str]]:
+    """Return protocol and client of each session that ended, as the process after the login knew it."""
+    return re.findall(r"(imap|pop3)\([^)]*\)<([^>]*)>: (?:Info: )?Disconnected", server.log_text())
+
+
+@pytest.mark.parametrize("protocol", list(Protocol))
+def test_what_a_client_claims_after_its_login_changes_nothing_at_a_server_that_trusts_us(
+    dovecot: Dovecot, protocol: Protocol
+) -> None:
+    imap = protocol is Protocol.IMAP
+    login = [f'a LOGIN {USER} "{PASSWORD}"'] if imap else [f"USER {USER}", f"PASS {PASSWORD}"]
+    with socket.create_connection(("127.0.0.1", dovecot.ports[protocol.value]), 30) as raw:
+        lines = raw.makefile("rb")
+        lines.readline()
+        for command in login:
+            raw.sendall(f"{command}\r\n".encode())
+            assert b"OK" in lines.readline()
+        shown = dovecot.doveadm("who").decode()
+        for command in LIES[protocol.value]:
+            raw.sendall(f"{command}\r\n".encode())
+        answers = lines.read()
+    assert answers.count(b" OK " if imap else b"+OK") >= 2
+    assert (b"b OK" in answers) is imap, "it takes the ID"
+    assert "127.0.0.1" in shown
+    until(lambda: ends_of_sessions(dovecot), 10, "the session's end is logged")
+    assert ends_of_sessions(dovecot) == [(protocol.value, "127.0.0.1")]
+    assert [client for _, client, _ in logins(dovecot)] == ["127.0.0.1"]
+    assert f"rip={LIE}" not in dovecot.log_text()
+
+
 @pytest.mark.parametrize("protocol", list(Protocol))
 async def test_a_connection_of_ours_speaks_for_nobody(
     dovecot: Dovecot, behind: dict[str, int], protocol: Protocol
@@ -167,8 +210,14 @@ def test_the_balancers_word_goes_through_the_service_and_a_strangers_does_not(
                     assert lines.readline().startswith(b"* OK ")
                     raw.sendall(f'a LOGIN {USER} "{PASSWORD}"\r\n'.encode())
                 assert answer in lines.readline()
+                if port == believed:
+                    raw.sendall("".join(f"{command}\r\n" for command in LIES["imap"]).encode())
+                    assert b"\r\nf OK " in lines.read()
         until(lambda: CLIENT.host in {client for _, client, _ in logins(dovecot)}, 30, "the client is logged")
         assert {client for _, client, _ in logins(dovecot)} <= {CLIENT.host, "127.0.0.1"}
         assert DOOR.host in {door for _, _, door in logins(dovecot)}
+        ended = ("imap", CLIENT.host)
+        until(lambda: ended in ends_of_sessions(dovecot), 10, "the session's end is logged")
+        assert LIE not in {client for _, client in ends_of_sessions(dovecot)}
     finally:
         service.stop()

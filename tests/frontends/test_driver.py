@@ -18,7 +18,8 @@ from mailferry.model.access import Protocol, Server, Side, TlsMode
 from mailferry.model.causes import Answer
 from mailferry.model.tap import Deletions, Flow
 from mailferry.net.connect import Connector
-from mailferry.net.listen import Listening, bind, listen
+from mailferry.net.listen import bind, listen
+from mailferry.net.sockets import Listening
 from mailferry.net.tls_server import ServerContexts
 from mailferry.observe.log import get_log
 from tests.kit.scripted import REC, Gone, Talk, dial, hang_up

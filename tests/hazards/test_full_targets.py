@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mailferry.lab import imap_append
+from mailferry.lab import append_quirks
 from mailferry.lab.imap_session import No
 from mailferry.model.account import Phase
 from mailferry.model.causes import Cause
@@ -130,7 +130,7 @@ async def test_the_account_names_the_full_mailbox_and_goes_on_by_itself_when_the
         if full and len(move.target.mailstore(USER).inbox.messages) >= 15:
             raise No("[OVERQUOTA] Quota exceeded (mailbox for user is full)")
 
-    monkeypatch.setattr(imap_append, "_check", check)
+    monkeypatch.setattr(append_quirks, "check", check)
     await move.logout(await move.admitted())
     await move.copy()
     await move.until(lambda: move.known().failed_runs > 0, within=1800.0)

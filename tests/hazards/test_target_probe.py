@@ -10,7 +10,7 @@ import pytest
 
 from mailferry.app.checking import Line, Sign, about_target
 from mailferry.copying.target_probe import NAME, PLAIN, SAMPLES, Kept, probe_target
-from mailferry.lab import imap_append
+from mailferry.lab import append_quirks, imap_append
 from mailferry.lab.host import LabHost
 from mailferry.lab.imap_session import No
 from mailferry.lab.mailstore import LabMailbox, Mailstore
@@ -210,7 +210,7 @@ async def test_a_target_that_refuses_everything_is_a_fault_in_its_own_words(
     def full(*_: object) -> None:
         raise No("[OVERQUOTA] Quota exceeded")
 
-    monkeypatch.setattr(imap_append, "_check", full)
+    monkeypatch.setattr(append_quirks, "check", full)
 
     async def work(lab: Lab) -> None:
         line = (await lab.lines())["target.octets"][0]

@@ -1,4 +1,4 @@
-"""Canary passwords: each is unique, and a search finds it in any file, in six encodings.
+"""Canary passwords: each is unique, and a search finds it in any file, whatever encoding carried it there.
 
 A password that a test typed must stand nowhere afterwards: not in logs, the database, its journal, or
 the arguments of a process.
@@ -44,6 +44,9 @@ def encodings(password: str | bytes) -> Mapping[str, bytes]:
         "json": json.dumps(octets.decode("latin-1") if max(text) >= "\udc80" else text)[1:-1].encode(),
         "repr": repr(octets)[2:-1].encode(),
     }
+    escaped = octets.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    if escaped != octets:
+        seen["quoted"] = escaped
     for shift in range(3):
         whole = base64.b64encode(b"\0" * shift + octets)
         first = (0, 2, 3)[shift]  # letters that also depend on the octets before

@@ -9,7 +9,8 @@
 
 The reactor's time, the process's clock since boot, the wall clock and the store's are one. Nothing
 sleeps: between two steps the reactor turns until no thread works, no socket of this process has
-anything to read or to send, and nobody is due. What would never come to rest meets the test's own
+anything to read or to send, no server outside owes an answer (`tests/kit/outside.py`), and nobody is
+due. What would never come to rest meets the test's own
 deadline, which is on the real clock.
 """
 
@@ -25,11 +26,14 @@ from twisted.internet.defer import Deferred
 from twisted.python.threadpool import ThreadPool
 
 from mailferry.app.times import Times
+from tests.kit.outside import Outside
 
 T = TypeVar("T")
 
 BEGINNING = 1_790_000_000.0
 """The moment at which every world begins; whoever confuses two clocks is off by decades."""
+ANSWER_PAUSE = 0.001
+"""Between two looks whether a real server has answered, on the real clock."""
 STILL_TURNS = 2
 """Turns of the reactor in a row without anything to do."""
 
@@ -100,6 +104,8 @@ class WorldTime:
         self._moving = False
         self.reactor = ClockedReactor(reactor, self._clock)
         self.times = Times(wall=self, since_boot=self._clock.seconds, store=self.now)
+        self.outside: list[Outside] = []
+        """Servers on the real clock; while one owes an answer no time passes."""
 
     def __enter__(self) -> Self:
         self._threads.begin()
@@ -158,7 +164,7 @@ class WorldTime:
                 await self._threads.next_result()
                 still = 0
                 continue
-            await task.deferLater(self._real, 0)
+            await task.deferLater(self._real, 0 if self._outside_rests() else ANSWER_PAUSE)
             self._clock.advance(0)
             still = still + 1 if self._nothing_to_do() else 0
 
@@ -182,8 +188,11 @@ class WorldTime:
 
     # --- rest
 
+    def _outside_rests(self) -> bool:
+        return all(server.rests for server in self.outside)
+
     def _nothing_to_do(self) -> bool:
-        if self._threads.working or self._real.threadCallQueue:
+        if self._threads.working or self._real.threadCallQueue or not self._outside_rests():
             return False
         if any(call.getTime() <= self.seconds for call in self.left_behind):
             return False

@@ -5,6 +5,7 @@ Everywhere: only the errors that are promised, the same result however the octet
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from mailferry.login.pop3_frontend import Pop3Frontend
 from mailferry.model.access import Credentials, Secret, TlsMode
 from mailferry.model.causes import Answer
 from mailferry.model.profile import Profile
+from mailferry.plan.account_csv import read_account_csv
+from mailferry.plan.addresses import MAX_ADDRESS_OCTETS, BadAddress, canonical_address
 from mailferry.taps.boundaries_imap import ImapBoundaries
 from mailferry.taps.boundaries_pop3 import Pop3Boundaries
 from mailferry.taps.uidl import UidlTap
@@ -48,6 +51,7 @@ from mailferry.wire.pop3_replies import (
     parse_status,
     parse_uidl_line,
 )
+from mailferry.wire.proxy_header import LONGEST_BODY, BadProxyHeader, ProxyHeader, parse_proxy_header
 from mailferry.wire.sasl import BadSasl, encode_base64, encode_plain, parse_plain
 from mailferry.wire.server_text import decode_text, visible
 from tests.kit.fuzz_octets import (
@@ -330,6 +334,72 @@ def _uidl(flow: list[tuple[bool, bytes]]) -> None:
             return
 
 
+def _proxy_header(octets: bytes) -> None:
+    def read(data: bytes) -> ProxyHeader | str | None:
+        try:
+            return parse_proxy_header(data)
+        except BadProxyHeader as fault:
+            return str(fault)
+
+    whole = read(octets)
+    for cut in range(len(octets)):
+        part = read(octets[:cut])
+        assert part is None or part == whole, "half a header is none, or as bad as the whole"
+    if isinstance(whole, ProxyHeader):
+        assert 0 < whole.octets <= len(octets)
+        assert (whole.client is None) is (whole.door is None)
+        for end in (whole.client, whole.door):
+            assert end is None or (ipaddress.ip_address(end.host) and 0 <= end.port <= 65535)
+    elif whole is None:
+        assert len(octets) < 16 + LONGEST_BODY
+
+
+def _address(name: str) -> None:
+    try:
+        address = canonical_address(name)
+    except BadAddress:
+        return
+    assert canonical_address(address) == address
+    assert address.count("@") == 1
+    assert not set(address) & set("*%\0\r\n ")
+    assert len(address.encode()) <= MAX_ADDRESS_OCTETS
+
+
+def _account_csv(octets: bytes) -> None:
+    read = read_account_csv(b"target,password,source\n" + octets)
+    assert len(read.rows) + len(read.faults) <= 2 * len(octets) + 2
+    for row in read.rows:
+        assert canonical_address(row.target) == row.target
+    assert PASSWORD not in str([str(fault) for fault in read.faults]).encode(), "faults repeat no password"
+
+
+_PROXY_PARTS = st.sampled_from(
+    [
+        *(b"PROXY ", b"TCP4 ", b"TCP6 ", b"UNKNOWN", b"192.0.2.1 ", b"2001:db8::1 ", b"0 ", b"65535\r\n"),
+        *(b"\r\n", b"\r\n\r\n\0\r\nQUIT\n", b"\x21\x11\0\x0c", b"\x20\0\0\0", b"\x21\x21\0\x24"),
+        b"\x7f\0\0\x01" * 3,
+    ]
+)
+_PROXY = st.lists(_PROXY_PARTS | st.binary(max_size=6), max_size=8).map(b"".join)
+_CSV_PARTS = st.sampled_from(
+    [
+        "li@old.test",
+        "LI@Old.Test",
+        PASSWORD.decode(),
+        "=cmd()",
+        ",",
+        ";",
+        "\t",
+        "\n",
+        "\r\n",
+        '"',
+        "\ufeff",
+        "密码",
+    ]
+)
+_CSV = st.lists(_CSV_PARTS | st.text(max_size=5), max_size=14).map("".join)
+
+
 def _flow(
     client: st.SearchStrategy[bytes], server: st.SearchStrategy[bytes]
 ) -> st.SearchStrategy[list[tuple[bool, bytes]]]:
@@ -362,4 +432,7 @@ TARGETS: Mapping[str, Target] = {
     ),
     "pop3 boundaries": Target(st.tuples(_POP3_FLOW, _POP3_FLOW), _boundaries(Pop3Boundaries)),
     "uidl tap": Target(_POP3_FLOW, _uidl),
+    "proxy header": Target(_PROXY, _proxy_header),
+    "addresses": Target(st.text(max_size=40) | st.emails(), _address),
+    "account csv": Target(_CSV.map(lambda text: text.encode("utf-8", "replace")) | st.binary(), _account_csv),
 }

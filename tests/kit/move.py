@@ -25,6 +25,7 @@ from mailferry.gate.admission import Admission, Admitted, LoginAttempt, Rejected
 from mailferry.gate.gatekeeper import Gatekeeper
 from mailferry.gate.live_sessions import SessionBook
 from mailferry.gate.penalty import Penalty
+from mailferry.lab.certificates import CertificateFiles
 from mailferry.lab.host import LabHost
 from mailferry.lab.mailstore import Mailstore
 from mailferry.lab.premises import LabAccount
@@ -61,7 +62,8 @@ class Move:
     """Source, target, store and both roles of one domain."""
 
     source: LabHost
-    target: LabHost
+    target: Any
+    """A LabHost, or what has its ports, its start and its stop."""
     database: Database
     """The test's own way into the store."""
     proxy: ProxyRole
@@ -253,6 +255,8 @@ async def make_move(
     clocked: WorldTime | None = None,
     source_accounts: Mapping[str, LabAccount] | None = None,
     source_quirks: frozenset[str] = frozenset(),
+    source_tls: CertificateFiles | None = None,
+    provider: str = "generic",
     relayed: bool = False,
     target_relayed: bool = False,
     target_hash: str | None = None,
@@ -260,8 +264,12 @@ async def make_move(
     shield: Mapping[str, Any] | None = None,
     source_protocols: tuple[str, ...] = ("imap", "pop3"),
     drain_seconds: int = 30,
+    target: Any = None,
+    passwords: Mapping[str, Any] | None = None,
 ) -> Move:
     """Return a move whose doors are open; `copy()` starts its copier, `end()` ends it.
+
+    `target` stands in for the lab's, `passwords` for the settings of its passwd-file.
 
     With `relayed` the way to the source's IMAP leads through `relay`, which breaks what it is told to;
     with `target_relayed` the way to the target's through `target_relay`.
@@ -272,9 +280,9 @@ async def make_move(
     users = tmp_path / "users"
     users.write_text(f"{USER}:{target_hash or '{PLAIN}not the old one'}:::::: \n")
     own = {USER: LabAccount(password=OLD)}
-    source = LabHost(inside, "source", accounts=source_accounts or own, quirks=source_quirks)
+    source = LabHost(inside, "source", accounts=source_accounts or own, quirks=source_quirks, tls=source_tls)
     empty = LabAccount(store=Mailstore(first_uidvalidity=5000, uidl_prefix=b"new"))
-    target = LabHost(inside, "target", accounts={USER: empty}, passwd_file=users, master=MASTER)
+    target = target or LabHost(inside, "target", accounts={USER: empty}, passwd_file=users, master=MASTER)
     await source.start()
     await target.start()
     target_relay = await FR(target.imap_port).start() if target_relayed else None
@@ -288,17 +296,21 @@ async def make_move(
         copy=copy or {},
         shield=shield or {},
         drain_seconds=drain_seconds,
+        passwords=passwords,
     )
     relay = await FR(source.imap_port).start() if relayed else None
     imap_port = source.imap_port if relay is None else relay.port
+    source_imap = url("imap", imap_port)
+    if source_tls is not None:
+        source_imap = f"imap://localhost:{imap_port}?ca={source_tls.authority}"
     database.run_now(
         "domain",
         lambda conn: domains.add(
             conn,
             DOMAIN,
-            source_imap=url("imap", imap_port) if "imap" in source_protocols else None,
+            source_imap=source_imap if "imap" in source_protocols else None,
             source_pop3=url("pop3", source.pop3_port) if "pop3" in source_protocols else None,
-            provider="generic",
+            provider=provider,
             login_form="full",
             switch="when-copied",
             language="en",
@@ -334,13 +346,14 @@ async def make_move(
 def _settings(
     tmp_path: Path,
     database: Database,
-    target: LabHost,
+    target: Any,
     users: Path,
     *,
     imap_port: int,
     copy: Mapping[str, Any],
     shield: Mapping[str, Any],
     drain_seconds: int,
+    passwords: Mapping[str, Any] | None,
 ) -> Settings:
     place = database.place
     sqlite = place.sqlite_path
@@ -363,11 +376,8 @@ def _settings(
                 "master_user": MASTER[0],
                 "master_password": Secret(MASTER[1]),
             },
-            "passwords": {
-                "backend": "passwd-file",
-                "scheme": "SSHA512",
-                "passwd-file": {"path": str(users)},
-            },
+            "passwords": passwords
+            or {"backend": "passwd-file", "scheme": "SSHA512", "passwd-file": {"path": str(users)}},
             "copy": copy,
             "shield": shield,
         }

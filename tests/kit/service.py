@@ -114,6 +114,12 @@ class Service:
         """Run `mailferry serve` until it says that all workers serve."""
         self._processes.start(roles)
 
+    @property
+    def parent_pid(self) -> int:
+        """The process id of `serve`'s parent."""
+        assert self._processes.pid is not None, "serve was not started"
+        return self._processes.pid
+
     def workers(self, role: str) -> list[int]:
         """Return the process ids of the living workers of `role`, as the log named them."""
         found = []

@@ -8,13 +8,14 @@ import poplib
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mailferry.lab.host import LabHost
 from mailferry.lab.quirks import PROVIDERS, QUIRKS, UnknownQuirk, quirks_named, quirks_of_provider
-from tests.lab.rehearsal import PASSWORD, USER, blocking, hosted, imap, pop3
+from tests.lab.rehearsal import PASSWORD, USER, blocking, certificates, hosted, imap, pop3
 
 LOGIN = b'a LOGIN wang@example.test "old secret"\r\n'
 
@@ -433,24 +434,26 @@ async def test_pop3_may_show_all_mail() -> None:
 
 
 def test_every_quirk_is_read_somewhere_in_the_lab_and_shown_by_a_test() -> None:
-    from pathlib import Path
-
     import mailferry.lab
 
     folder = Path(str(mailferry.lab.__file__)).parent
     sources = "".join(p.read_text() for p in folder.glob("*.py") if p.name != "quirks.py")
-    here = Path(__file__).read_text()
+    here = "".join(
+        Path(__file__).with_name(name).read_text() for name in ("test_quirks.py", "test_behaviours.py")
+    )
     assert [name for name in QUIRKS if f'"{name}"' not in sources] == []
     assert [name for name in QUIRKS if f'"{name}"' not in here] == []
 
 
-async def test_imaplib_works_with_every_provider_that_the_lab_plays() -> None:
+async def test_imaplib_works_with_every_provider_that_the_lab_plays(tmp_path: Path) -> None:
+    files, trust = certificates(tmp_path)
     for provider in PROVIDERS:
-        async with hosted(*quirks_of_provider(provider)) as host:
+        async with hosted(*quirks_of_provider(provider), tls=files) as host:
             host.mailstore(USER).deliver(b"Subject: x\r\n\r\ny")
 
             def read(host: LabHost = host) -> Any:
-                client = imap(host)
+                client = imaplib.IMAP4_SSL("127.0.0.1", host.imaps_port, ssl_context=trust, timeout=8)
+                client.login(USER, PASSWORD.decode())
                 imaplib.Commands["ID"] = ("NONAUTH", "AUTH", "SELECTED")
                 client._simple_command("ID", '("name" "lab")')
                 client.select()

@@ -235,7 +235,7 @@ async def test_accounts_whose_turn_has_not_come_follow_the_first_one_of_their_do
     await copied_and_gone(move, program=True)
     await move.logout(await move.admitted(name=PEER))
     peer = move.known(PEER)
-    far = time.now() + 3 * DAY
+    far = time.now() + DAY
     move.database.run_now("later", lambda conn: accounts.note(conn, peer.id, next_due_at=far))
     await move.source.stop()
     await time.advance(HOUR - 2 * MINUTE, step=3 * MINUTE)

@@ -324,7 +324,7 @@ def refusal(*steps: Step, make: Callable[[], ImapBackend] | None = None) -> None
         (b"t1 NO [AUTHENTICATIONFAILED] no\r\n", failed(True, "AUTHENTICATIONFAILED", b"[AUTHENTICATIONFAILED] no", Stage.LOGIN)),
         (b"t1 NO Login fail. \xc8\xb1\r\n", failed(True, None, b"Login fail. \xc8\xb1", Stage.LOGIN)),
         (b"t1 NO [UNAVAILABLE] later\r\n", failed(True, "UNAVAILABLE", b"[UNAVAILABLE] later", Stage.LOGIN)),
-        (b"t1 BAD Request is throttled.\r\n", failed(False, None, b"Request is throttled.", Stage.LOGIN)),
+        (b"t1 BAD Request is throttled.\r\n", failed(False, "BAD", b"Request is throttled.", Stage.LOGIN)),
         (b"* BYE [UNAVAILABLE] full\r\n", failed(False, "UNAVAILABLE", b"[UNAVAILABLE] full", Stage.LOGIN)),
         (
             b"* NO [WEBALERT https://x] Web login required.\r\nt1 NO [ALERT] log in via your web browser\r\n",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from twisted.internet import defer
 from twisted.internet.task import Clock
 
 from mailferry.net.carrier import Carrier, ClosedReason
-from mailferry.net.listen import Listening, bind, listen
+from mailferry.net.descriptor import DescriptorCarrier
+from mailferry.net.listen import bind, listen
 from mailferry.net.proxy_gate import IpNetwork
+from mailferry.net.sockets import Listening
 from mailferry.net.tls_server import ServerContexts
 from tests.kit.clocked import ClockedReactor
 
@@ -66,6 +70,16 @@ class Ear:
                 waiter.callback(None)
             else:
                 self._waiters.append((condition, waiter))
+
+
+def kernel_socket(carrier: Any) -> socket.socket:
+    """Return the socket below a carrier of either kind."""
+    return carrier._sock if isinstance(carrier, DescriptorCarrier) else carrier.transport.getHandle()
+
+
+def read_just_now(carrier: Any, octets: bytes) -> None:
+    """Make the carrier believe that it read this from its socket, while its user does not take anything."""
+    carrier._take(octets)
 
 
 class Door:

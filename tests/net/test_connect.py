@@ -18,11 +18,13 @@ from zope.interface import implementer
 
 from mailferry.model.access import Protocol, Server, TlsMode
 from mailferry.model.causes import Cause, Unavailable
+from mailferry.net import connect
 from mailferry.net.connect import Connector
 from mailferry.net.listen import bind
+from mailferry.net.sockets import sockets_for
 from mailferry.wire.proxy_header import ProxyHeader, parse_proxy_header
 from tests.kit.scripted import REC, silent
-from tests.net.ears import Ear
+from tests.net.ears import Ear, kernel_socket
 
 
 def imap(port: int, host: str = "127.0.0.1") -> Server:
@@ -71,18 +73,31 @@ class Names:
 
 
 class ReactorWith:
-    """The real reactor with another resolver."""
+    """The real reactor with another resolver; it knows which addresses were dialled."""
 
     def __init__(self, names: Names) -> None:
         self.nameResolver = names
-        self.dialled: list[tuple[str, Any]] = []
-
-    def connectTCP(self, host: str, port: int, factory: Any, timeout: float, bind: Any = None) -> Any:  # noqa: N802
-        self.dialled.append((host, bind))
-        return reactor.connectTCP(host, port, factory, timeout, bind)
+        self.dialled: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(reactor, name)
+
+
+@pytest.fixture(autouse=True)
+def _dialling_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def noting(reactor: Any) -> Any:
+        sockets = sockets_for(reactor)
+        original = sockets.dial
+
+        def dial(host: str, port: int, **terms: Any) -> Any:
+            if isinstance(reactor, ReactorWith):
+                reactor.dialled.append(host)
+            return original(host, port, **terms)
+
+        sockets.dial = dial
+        return sockets
+
+    monkeypatch.setattr(connect, "sockets_for", noting)
 
 
 async def unavailable(server: Server, connector: Connector | None = None, **terms: Any) -> str:
@@ -96,7 +111,7 @@ async def unavailable(server: Server, connector: Connector | None = None, **term
 async def test_a_connection_is_made_with_nodelay_and_the_proxy_header_goes_first() -> None:
     rec = await REC().start()
     carrier = await Connector(reactor).connect(replace(imap(rec.port), proxy_header=True))
-    assert carrier.transport.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert kernel_socket(carrier).getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     assert carrier.peer.port == rec.port
     carrier.write(b"a NOOP\r\n")
     talk = await rec.talk()
@@ -153,7 +168,7 @@ async def test_the_next_address_is_tried_when_one_refuses() -> None:
     rec = await REC().start()
     machine = ReactorWith(Names(**{"two.test": ["127.0.0.2", "127.0.0.1"]}))
     carrier = await Connector(machine).connect(imap(rec.port, "two.test"))
-    assert [host for host, _ in machine.dialled] == ["127.0.0.2", "127.0.0.1"]
+    assert machine.dialled == ["127.0.0.2", "127.0.0.1"]
     await hang_up(carrier)
     await rec.stop()
 
@@ -170,7 +185,7 @@ async def test_only_permitted_addresses_are_dialled_and_the_checked_one_is_the_d
     machine = ReactorWith(Names(**{"two.test": ["127.0.0.2", "127.0.0.1"], "one.test": ["127.0.0.2"]}))
     connector = Connector(machine, permitted=lambda a: a != ipaddress.ip_address("127.0.0.2"))
     carrier = await connector.connect(imap(rec.port, "two.test"))
-    assert [host for host, _ in machine.dialled] == ["127.0.0.1"]
+    assert machine.dialled == ["127.0.0.1"]
     assert "allow_networks" in await unavailable(imap(rec.port, "one.test"), connector)
     assert "allow_networks" in await unavailable(imap(rec.port, "127.0.0.2"), connector)
     assert len(machine.dialled) == 1

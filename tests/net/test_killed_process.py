@@ -15,12 +15,19 @@ OCTETS = 500_000
 
 PROGRAM = f"""
 import sys
+from mailferry.net import sockets
+sockets.OWN_DESCRIPTORS = "descriptor" in sys.argv
 from twisted.internet import defer, reactor, task
 from mailferry.model.access import Protocol, Server, TlsMode
 from mailferry.model.profile import Profile
 from mailferry.net.connect import Connector
 from mailferry.remote.imap_link import ImapLink
 from tests.net.ears import Ear
+
+def waits(carrier):
+    if "descriptor" in sys.argv:
+        return carrier._outgoing is not None
+    return carrier.transport.dataBuffer or carrier.transport._tempDataLen
 
 async def run():
     carrier = await Connector(reactor).connect(
@@ -32,7 +39,7 @@ async def run():
     if "drop_if_killed" in sys.argv:
         carrier.drop_if_killed()
     carrier.write(b"x" * {OCTETS})
-    while carrier.transport.dataBuffer or carrier.transport._tempDataLen:
+    while waits(carrier):
         await task.deferLater(reactor, 0.01)
     if "close" in sys.argv:
         carrier.close()
@@ -71,12 +78,14 @@ def all_of(peer: socket.socket) -> int:
 
 @pytest.mark.hazard("D1")
 @pytest.mark.parametrize("did", ["drop_if_killed", "copy"])
-def test_what_a_killed_process_did_not_get_sent_is_never_sent(did: str) -> None:
-    with peer_of_a_killed_process(did) as peer, pytest.raises(ConnectionResetError):
+def test_what_a_killed_process_did_not_get_sent_is_never_sent(carriers: str, did: str) -> None:
+    with peer_of_a_killed_process(carriers, did) as peer, pytest.raises(ConnectionResetError):
         all_of(peer)
 
 
 @pytest.mark.parametrize("did", [(), ("drop_if_killed", "close")])
-def test_else_the_kernel_sends_it_all_and_so_it_does_behind_an_orderly_end(did: tuple[str, ...]) -> None:
-    with peer_of_a_killed_process(*did) as peer:
+def test_else_the_kernel_sends_it_all_and_so_it_does_behind_an_orderly_end(
+    carriers: str, did: tuple[str, ...]
+) -> None:
+    with peer_of_a_killed_process(carriers, *did) as peer:
         assert all_of(peer) == OCTETS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from twisted.internet.error import ConnectError
 
@@ -27,6 +29,31 @@ async def test_clients_come_as_carriers_and_live_on_when_the_door_closes() -> No
         door.carriers[number].attach(ear)
         await hang_up(client)
         await ear.end()
+
+
+async def test_a_client_that_sets_off_a_fault_of_ours_does_not_close_the_door(
+    lost_failures: list[Any],
+) -> None:
+    door, kept = Door(), []
+    original = door.carriers
+
+    class Full(list[Any]):
+        def append(self, carrier: Any) -> None:
+            door.carriers = original
+            kept.append(carrier)
+            raise RuntimeError("no room for this one")
+
+    door.carriers = Full()
+    first = await dial(door.port)
+    second = await dial(door.port)
+    carrier = await door.carrier()
+    lost_failures.clear()
+    carrier.write(b"welcome")
+    await second.expect(b"welcome")
+    kept[0].abort()
+    await first.gone()
+    await hang_up(second)
+    await door.stop()
 
 
 def test_a_socket_binds_to_one_address_and_port() -> None:

@@ -18,7 +18,7 @@ from mailferry.net.tls_client import wire_name
 from tests.kit.evil import imap_behind_starttls
 from tests.kit.scripted import REC, Expect, Upgrade, silent
 from tests.kit.tls_files import TlsFiles, TlsPeer
-from tests.net.ears import Ear
+from tests.net.ears import Ear, read_just_now
 
 GREETING = b"* OK ready\r\n"
 
@@ -263,7 +263,7 @@ async def test_octets_held_from_before_tls_break_the_upgrade(files: TlsFiles) ->
     first.on_octets = lambda data: carrier.pause()
     carrier.attach(first)
     await first.until(lambda: bool(first.octets))
-    carrier.dataReceived(b"* OK [CAPABILITY AUTH=PLAIN] injected\r\n")
+    read_just_now(carrier, b"* OK [CAPABILITY AUTH=PLAIN] injected\r\n")
     with pytest.raises(Unavailable) as caught:
         await carrier.start_tls_client(server)
     assert caught.value.cause is Cause.PROTOCOL_ERROR

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from pathlib import Path
 
 import pytest
 from OpenSSL import SSL
 from twisted.internet import reactor
 from twisted.internet.task import Clock
+from twisted.internet.threads import deferToThread
 
 from mailferry.model.access import Protocol
-from mailferry.net.carrier import HandshakeFailed
+from mailferry.net.carrier import Ending, HandshakeFailed
 from mailferry.net.tls_server import BadTlsFiles, ServerContexts
 from tests.kit.scripted import Gone, dial, hang_up
 from tests.kit.tls_files import Issued, TlsClient, TlsFiles
-from tests.net.ears import Door, Ear
+from tests.net.ears import Door, Ear, read_just_now
 
 
 @pytest.fixture
@@ -56,6 +59,59 @@ async def test_a_client_gets_tls_on_request_and_its_octets_come_out(issued: Issu
     await door.stop()
 
 
+async def test_a_goodbye_inside_tls_is_answered_and_is_the_end(issued: Issued) -> None:
+    door = Door(contexts(issued))
+
+    def talk() -> bytes:
+        """Say goodbye, and wait for the other one's."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with (
+            socket.create_connection(("127.0.0.1", door.port), 10) as raw,
+            context.wrap_socket(raw, suppress_ragged_eofs=False) as inside,
+        ):
+            greeting = inside.recv(100)
+            inside.sendall(b"last words")
+            inside.unwrap()
+            return greeting
+
+    talking = deferToThread(talk)
+    carrier, ear = await door.carrier(), Ear(half=True)
+    await carrier.start_tls_server()
+    carrier.attach(ear)
+    carrier.write(b"* OK ready\r\n")
+    assert (await ear.end()).ending is Ending.FINISHED
+    assert ear.octets == b"last words"
+    assert not ear.finishes
+    assert await talking == b"* OK ready\r\n"
+    await door.stop()
+
+
+async def test_more_than_one_read_of_records_arrives_whole_in_both_directions(issued: Issued) -> None:
+    door = Door(contexts(issued))
+    client = await dial(door.port)
+    carrier, ear = await door.carrier(), Ear()
+    upgrade = carrier.start_tls_server()
+    await client.upgrade(TlsClient())
+    await upgrade
+    carrier.attach(ear)
+    octets = bytes(range(256)) * 12_000
+    client.stop_reading()
+    for number, way in enumerate((carrier.pause, carrier.resume)):
+        way()
+        carrier.write(octets)
+        client.send(octets[number:])
+    await ear.until(lambda: len(ear.octets) == 2 * len(octets) - 1)
+    assert ear.octets == octets + octets[1:]
+    assert ear.pressures == [True]
+    client.read_on()
+    assert await client.count(2 * len(octets)) == octets + octets
+    await ear.until(lambda: ear.pressures[-1] is False)
+    await hang_up(client)
+    await ear.end()
+    await door.stop()
+
+
 @pytest.mark.hazard("T1")
 async def test_octets_that_a_client_sends_behind_starttls_go_to_the_tls_layer_and_end_the_connection(
     issued: Issued,
@@ -85,7 +141,7 @@ async def test_octets_held_from_before_tls_break_the_upgrade(issued: Issued) -> 
     carrier.attach(ear)
     client.send(b"STARTTLS\r\n")
     await ear.until(lambda: bool(ear.octets))
-    carrier.dataReceived(b"a NOOP\r\n")
+    read_just_now(carrier, b"a NOOP\r\n")
     with pytest.raises(HandshakeFailed, match="before TLS"):
         await carrier.start_tls_server()
     await ear.end()

@@ -12,19 +12,49 @@ import os
 import sys
 import tempfile
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
 
+from mailferry.config.settings import PasswordSettings
 from mailferry.model.access import Secret
 from mailferry.model.account import BEFORE_FLIP, Phase
+from mailferry.model.causes import Cause, Refused
 from mailferry.observe import crash_points
+from mailferry.passwords.backends import make_backend
 from mailferry.passwords.sealing import KeyRing
 from mailferry.passwords.service_key import ServiceKey
 from mailferry.passwords.work_threads import WorkThreads
 from mailferry.store import accounts
 from mailferry.store.database import Database
+from mailferry.store.domains import Domain
+from tests.kit.peers import in_thread
+from tests.kit.real_target import logs_in
 from tests.passwords.world import USER, World
+
+REAL = "dovecot.json"
+"""In the folder: the IMAP port of a real Dovecot, and the address of the table that its passwords stand in."""
+
+
+@dataclass
+class WorldAtDovecot(World):
+    """The target is a real Dovecot: only its own answers to logins say what it takes."""
+
+    port: int = 0
+    url: str = ""
+
+    def __post_init__(self) -> None:
+        settings = {"backend": "sql", "sql": {"url": self.url}}
+        self.backend = make_backend(PasswordSettings.model_validate(settings), self.threads)
+        super().__post_init__()
+
+    async def prove(self, address: str, domain: Domain, password: Secret) -> None:
+        if not await in_thread(logs_in, self.port, address, password.reveal()):
+            raise Refused(Cause.BAD_CREDENTIALS, "no")
+
+    def target_takes(self, octets: bytes, address: str = USER) -> bool:
+        return logs_in(self.port, address, octets)
 
 
 def make_world(folder: Path, threads: WorkThreads) -> World:
@@ -32,7 +62,12 @@ def make_world(folder: Path, threads: WorkThreads) -> World:
 
     database = Database(f"sqlite:///{folder}/mailferry.db", reactor=reactor)
     keyring = KeyRing(folder / "keys", ServiceKey(Secret(b"service key for tests, 32 octets")))
-    return World(database, keyring, threads, folder / "users")
+    users = folder / "users"
+    where = folder / REAL
+    if not where.exists():
+        return World(database, keyring, threads, users)
+    port, url = json.loads(where.read_text())
+    return WorldAtDovecot(database, keyring, threads, users, port=port, url=url)
 
 
 async def login(folder: Path, octets: bytes) -> str:

@@ -79,6 +79,19 @@ async def test_nothing_else_is_left_in_the_folder(path: Path, tmp_path: Path, th
     assert {one.name for one in tmp_path.iterdir()} == {"users", ".users.mailferry-lock"}
 
 
+@pytest.mark.hazard("D23")
+async def test_each_change_has_a_later_second_than_the_one_before(path: Path, threads: WorkThreads) -> None:
+    """Dovecot compares size and second: what it read must never look like what stands there now."""
+    backend = PasswdFile(path, threads=threads)
+    seconds, stored = [int(path.stat().st_mtime)], "{PLAIN}old"
+    for number in range(3):
+        fresh = f"{{X}}new{number}"
+        assert await backend.push("u@a.test", new(fresh), expected=stored) is PushResult.DONE
+        seconds.append(int(path.stat().st_mtime))
+        stored = fresh
+    assert seconds == sorted(set(seconds))
+
+
 @pytest.mark.hazard("T25")
 @pytest.mark.parametrize("user", ["", "a:b", "a\nroot:x", "a\r", "#a@a.test", "a\x00", "\x1b[2J"])
 async def test_a_name_that_would_be_another_line_is_refused(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mailferry.plan.arrival_date import arrival_date, instant
 from mailferry.plan.completeness import Doubt, Evidence, Grade, MailboxEvidence, grade, seems_header_only
-from mailferry.plan.header_identity import HeaderIdentity
+from mailferry.plan.header_identity import HeaderIdentity, promises_parts
 
 HEADER = b"Received: x\r\n by y\r\nSubject: s\r\nMessage-ID:  <a@b>\r\n"
 
@@ -101,6 +101,7 @@ def test_what_is_no_date_is_none(date: bytes) -> None:
         (Evidence((MailboxEvidence(b"INBOX", 5, 5),), 5), (Grade.GOOD, ())),
         (Evidence((MailboxEvidence(b"A", 5, 4),)), (Grade.POOR, (Doubt.EXISTS_NOT_DELIVERED,))),
         (Evidence((MailboxEvidence(b"A", 5, 5, 1),)), (Grade.POOR, (Doubt.HEADERS_ONLY,))),
+        (Evidence((MailboxEvidence(b"A", 5, 5, 0, 1),)), (Grade.SUSPECT, (Doubt.PLACEHOLDERS,))),
         (Evidence((MailboxEvidence(b"INBOX", 5, 5),), 7, 2), (Grade.SUSPECT, (Doubt.POP3_SHOWS_MORE,))),
     ],
 )
@@ -129,3 +130,37 @@ def test_a_wrong_size_alone_makes_no_missing_body(
     octets: int, announced: int | None, header: int, bare: bool
 ) -> None:
     assert seems_header_only(octets, announced, header) is bare
+
+
+@pytest.mark.hazard("D5")
+@pytest.mark.parametrize(
+    ("octets", "announced", "header", "bare"),
+    [
+        (812, 1100, 812, True),
+        (812, 1100, 500, False),
+        (812, 870, 812, False),
+        (812, 812, 812, False),
+        (812, 400, 812, False),
+        (812, None, 812, False),
+    ],
+)
+def test_a_body_of_several_parts_is_not_empty_where_the_size_says_so_too(
+    octets: int, announced: int | None, header: int, bare: bool
+) -> None:
+    assert seems_header_only(octets, announced, header, multipart=True) is bare
+
+
+@pytest.mark.parametrize(
+    ("octets", "parts"),
+    [
+        (b"Content-Type: multipart/mixed; boundary=x\r\n\r\n", True),
+        (b"From: a\r\ncontent-type:\r\n  MULTIPART/alternative;\r\n boundary=x\r\n\r\n", True),
+        (b"From: a\nContent-Type: multipart/mixed\n", True),
+        (b"Content-Type: text/plain; name=multipart/\r\n\r\n", False),
+        (b"Subject: x\r\n\r\nContent-Type: multipart/mixed\r\n\r\n", False),
+        (b"", False),
+    ],
+    ids=["one line", "folded", "bare lines", "elsewhere", "in the body", "nothing"],
+)
+def test_a_header_promises_parts_by_its_content_type(octets: bytes, parts: bool) -> None:
+    assert promises_parts(octets) is parts

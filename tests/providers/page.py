@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mailferry.lab.behaviours import BEHAVIOURS, Behaviour
 from mailferry.lab.quirks import PROVIDERS
 from mailferry.model.causes import CAUSES
 from mailferry.model.profile import FACTS, Profile
@@ -14,7 +15,9 @@ from mailferry.plan.refusal_context import AT_ONCE_SECONDS, WHOLE_DOMAIN
 from mailferry.providers.detection import Evidence
 from mailferry.providers.loader import load_profiles
 from mailferry.providers.taxonomy import AFTER_CODES, BEFORE_CODES, CODES
+from tests.life.source_flows import FLOWS
 from tests.providers.page_words import (
+    BEHAVIOURS_INTRO,
     CAUSES_INTRO,
     CONTEXT,
     DETECTION,
@@ -23,11 +26,15 @@ from tests.providers.page_words import (
     INTRO,
     MEANINGS,
     OWN,
+    SYSTEMS_REMARK,
 )
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src/mailferry"
 PAGE = ROOT / "docs/providers.md"
+FLOW_TEST = "tests/life/test_source_flows.py::test_a_user_of_such_a_host_is_moved"
+CLIENT_TEST = "tests/lab/test_behaviours.py::test_a_client_of_another_make_meets_it"
+DEMO_TEST = "tests/lab/test_story.py::test_the_story_holds_with_each_provider_that_can_be_moved"
 
 
 def readers() -> dict[str, list[str]]:
@@ -54,6 +61,9 @@ def page() -> str:
     parts = [
         INTRO,
         _systems(profiles),
+        SYSTEMS_REMARK.format(flow=FLOW_TEST, demo=DEMO_TEST),
+        BEHAVIOURS_INTRO.format(client=CLIENT_TEST),
+        _behaviours(),
         FACTS_INTRO,
         _facts(),
         OWN,
@@ -90,11 +100,20 @@ def _systems(profiles: dict[str, Profile]) -> str:
             f"{profile.names['en']} / {profile.names['zh']}",
             "yes" if profile.password_login else "**no**",
             f"{known} of {len(FACTS)}",
-            "yes" if profile.profile_id in PROVIDERS else "-",
+            ", ".join(f"`{quirk}`" for quirk in sorted(PROVIDERS.get(profile.profile_id, ()))) or "-",
+            str(sum(flow.provider == profile.profile_id for flow in FLOWS)),
         )
 
-    columns = ("profile", "system", "moved by password", "facts known", "rehearsed by `demo --provider`")
+    columns = ("profile", "system", "moved by password", "facts known", "lab host: its quirks", "flows")
     return _table(columns, (row(profiles[name]) for name in sorted(profiles)))
+
+
+def _behaviours() -> str:
+    def row(behaviour: Behaviour) -> tuple[str, ...]:
+        quirks = ", ".join(f"`{quirk}`" for quirk in behaviour.quirks)
+        return str(behaviour.number), f"`{behaviour.name}`", behaviour.sentence, quirks
+
+    return _table(("", "behaviour", "what the host does", "quirks"), map(row, BEHAVIOURS))
 
 
 def _facts() -> str:

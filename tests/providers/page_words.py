@@ -15,6 +15,19 @@ without a profile is served by `generic`. Nothing in the program asks which prov
 reads facts.
 """
 
+SYSTEMS_REMARK = """
+*Lab host* is what the host of `mailferry demo --provider ID` does; `{demo}` tells that story for each system that can be
+moved. *Flows* are the rows of `{flow}` that are played with this profile: what the login tells the user, what the account
+shows meanwhile, and what happens by itself once the provider's setting is changed.
+"""
+
+BEHAVIOURS_INTRO = """
+## What the lab's hosts can do
+
+Each quirk is switched by its name: `mailferry demo --quirk NAME`. Each is met by Python's own imaplib or poplib
+(`{client}`), so that the host does not merely agree with us.
+"""
+
 FACTS_INTRO = """
 ## Facts of a profile
 
@@ -114,6 +127,7 @@ MEANINGS = {
     "skip_mailboxes": "mailboxes that hold no mail, by readable name",
     "special_mailboxes": "role (`sent`, `drafts`, `trash`, `junk`, `archive`) to readable names",
     "strip_parents": "parents that are dropped on the copy",
+    "placeholder_patterns": "regular expressions within texts that it gives in place of messages",
     "max_connections": "what the source lets one user open; one of them is the user's",
     "host_connections": "what the source bears from us, all accounts together",
     "bytes_per_day": "octets read in 24 hours from one account",

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
+from mailferry.lab.quirks import PROVIDERS
 from mailferry.model.profile import FACTS
 from mailferry.providers.loader import load_profiles
-from tests.providers.page import PAGE, ROOT, SOURCES, page, readers
+from tests.life.source_flows import FLOWS
+from tests.providers.page import CLIENT_TEST, DEMO_TEST, FLOW_TEST, PAGE, ROOT, SOURCES, page, readers
 from tests.providers.page_words import MEANINGS
 
 READ_TWICE = {"auth_order": 2}
@@ -22,6 +26,18 @@ ADVICE = {"checklist", "codes", "imap_hosts", "pop3_hosts", "smtp_hosts", "passw
 
 def test_the_page_is_made_from_the_profiles() -> None:
     assert PAGE.read_text() == page(), "stale: run python -m tests.providers.page"
+
+
+@pytest.mark.parametrize("test", [FLOW_TEST, CLIENT_TEST, DEMO_TEST])
+def test_the_tests_that_the_page_names_are_there(test: str) -> None:
+    file, _, name = test.partition("::")
+    assert f"def {name}(" in (ROOT / file).read_text()
+
+
+def test_every_profile_has_a_lab_host_where_it_can_be_moved_and_a_flow() -> None:
+    profiles = load_profiles()
+    assert {name for name, profile in profiles.items() if profile.password_login} == set(PROVIDERS)
+    assert {flow.provider for flow in FLOWS} == set(profiles)
 
 
 def test_every_fact_is_explained() -> None:

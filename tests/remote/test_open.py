@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 from pathlib import Path
 
 import pytest
@@ -325,6 +326,20 @@ async def test_cancelling_leaves_no_connection() -> None:
     with pytest.raises(CancelledError):
         await opening
     await talk.gone()
+    await rec.stop()
+
+
+@pytest.mark.hazard("T31")
+async def test_a_password_that_a_server_repeats_stands_in_no_failure() -> None:
+    sent = base64.b64encode(b"\0" + ME.authcid.encode() + b"\0" + ME.password.reveal())
+    rec = await REC(
+        imap_login(login=b"NO [AUTHENTICATIONFAILED] Error in AUTHENTICATE PLAIN " + sent)
+    ).start()
+    with pytest.raises(Refused) as caught:
+        await opened(server_at(rec.port, Protocol.IMAP))
+    assert sent in rec.received
+    assert caught.value.text.endswith("Error in AUTHENTICATE PLAIN ***")
+    assert sent.decode() not in str(caught.value)
     await rec.stop()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from sqlalchemy import Connection
 
 from mailferry.model.tap import UNKNOWN_MANY
 from mailferry.store import cutovers, deletions, nodes, sessions
@@ -102,3 +103,21 @@ def test_mailboxes_are_counted_and_taken_off_apart(store: Database) -> None:
     store.run_now("off", lambda conn: deletions.take_off(conn, account.id, {b"Work": 7, b"Else": 3}))
     store.run_now("tell", lambda conn: deletions.tell(conn, {row: {**numbers, b"INBOX": 6}}))
     assert store.read_now("seen", lambda conn: deletions.seen(conn, account.id)) == {b"INBOX": 6}
+
+
+def test_sessions_that_ended_are_counted_apart_until_a_pass_has_looked(store: Database) -> None:
+    account, here = precopy(store), node(store)
+
+    def ended(conn: Connection) -> int:
+        return deletions.sessions_ended(conn, account.id)
+
+    first, second = open_session(store, account, here), open_session(store, account, here)
+    assert store.read_now("ended", ended) == 0
+    store.run_now("close", lambda conn: sessions.close_session(conn, first))
+    store.run_now("close", lambda conn: sessions.close_session(conn, first))
+    assert store.read_now("ended", ended) == 1, "safe to repeat"
+    store.run_now("void", lambda conn: nodes.void(conn, here))
+    assert store.read_now("ended", ended) == 2, f"session {second} ended with its process"
+    assert store.read_now("seen", lambda conn: deletions.seen(conn, account.id)) == {}
+    store.run_now("looked", lambda conn: deletions.looked_at_ended(conn, account.id, 1))
+    assert store.read_now("ended", ended) == 1, "what ended meanwhile stays"

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, event, func, select
 
 from mailferry.model.causes import Cause
 from mailferry.store import wrong_tries
@@ -104,10 +104,98 @@ def test_a_known_password_that_was_refused_is_remembered_and_counts_nowhere(stor
         keys = guess(number)
         store.run_now(
             "known",
-            lambda conn, keys=keys: wrong_tries.refused_known(conn, keys, Cause.BAD_CREDENTIALS, now=0.0),
+            lambda conn, keys=keys: wrong_tries.good_refused(conn, keys, Cause.BAD_CREDENTIALS, now=0.0),
         )
     assert standing(store, guess(3), 1.0) == Reservation(refused=Cause.BAD_CREDENTIALS)
     assert standing(store, guess(9), 1.0) is None
+
+
+def at_home(number: int, network: bytes, *, trusted: bool = False) -> TryKeys:
+    return replace(someone(number), network=network, trusted=trusted)
+
+
+@pytest.mark.hazard("T29")
+def test_a_network_has_its_share_and_the_last_quarter_is_for_networks_that_logged_in(store: Database) -> None:
+    limits = TryLimits(per_account=3, per_source_minute=8)
+
+    def tried(network: bytes, first: int, count: int, **more: bool) -> list[Full | None]:
+        return [
+            reserve(store, at_home(number, network, **more), limits=limits).full
+            for number in range(first, first + count)
+        ]
+
+    net, no_more = Full.NETWORK, Full.SOURCE
+    assert tried(b"n" * 8, 0, 4) == [None, None, net, net]
+    assert tried(b"o" * 8, 10, 3) == [None, None, net]
+    assert tried(b"p" * 8, 20, 3) == [None, None, net]
+    assert tried(b"q" * 8, 30, 2) == [no_more, no_more]
+    assert tried(b"h" * 8, 40, 3, trusted=True) == [None, None, no_more]
+    assert reserve(store, at_home(50, b"z" * 8), 60.0, limits).row is not None
+
+
+@pytest.mark.hazard("T29")
+def test_a_network_that_logged_in_leaves_a_quarter_to_the_others(store: Database) -> None:
+    limits = TryLimits(per_account=3, per_source_minute=8)
+    office = [reserve(store, at_home(n, b"h" * 8, trusted=True), limits=limits).full for n in range(8)]
+    assert office == [None] * 6 + [Full.NETWORK] * 2
+    other = [reserve(store, at_home(10 + n, b"i" * 8, trusted=True), limits=limits).full for n in range(3)]
+    assert other == [None, None, Full.SOURCE]
+
+
+def test_a_password_is_the_same_from_whatever_network(store: Database) -> None:
+    wrong(store, replace(guess(1), network=b"n" * 8))
+    assert standing(store, replace(guess(1), network=b"o" * 8)) == Reservation(refused=Cause.BAD_CREDENTIALS)
+
+
+@pytest.mark.hazard("T29")
+def test_an_answer_that_is_noted_while_somebody_looks_is_not_missed(store: Database) -> None:
+    """PostgreSQL shows each statement of a transaction what was committed before it."""
+    row = reserve(store, guess(1)).row
+    assert row is not None
+
+    def look(conn: Connection) -> Reservation | None:
+        looked: list[str] = []
+
+        def note_between(_conn: object, _cursor: object, statement: str, *_more: object) -> None:
+            looked.append(statement)
+            if sum("wrong_tries" in one for one in looked) == 1:
+                with ThreadPoolExecutor(1) as thread:
+                    thread.submit(
+                        store.run_now,
+                        "refused",
+                        lambda c: wrong_tries.refused(c, row, Cause.BAD_CREDENTIALS, now=0.0),
+                    ).result()
+
+        event.listen(conn, "after_cursor_execute", note_between)
+        try:
+            return wrong_tries.standing(conn, guess(1), LIMITS, now=0.0)
+        finally:
+            event.remove(conn, "after_cursor_execute", note_between)
+
+    assert store.read_now("look", look) in (Reservation(refused=Cause.BAD_CREDENTIALS), AWAITED)
+    assert standing(store, guess(1)) == Reservation(refused=Cause.BAD_CREDENTIALS)
+
+
+def test_good_passwords_that_are_refused_are_counted_by_domain_until_one_is_taken(store: Database) -> None:
+    def lately(domain: str = "a.test", now: float = 1.0) -> int:
+        return store.read_now(
+            "lately", lambda c: wrong_tries.good_refused_lately(c, domain, seconds=900.0, now=now)
+        )
+
+    def refuse(keys: TryKeys, cause: Cause = Cause.BAD_CREDENTIALS) -> None:
+        store.run_now("refuse", lambda c: wrong_tries.good_refused(c, keys, cause, now=0.0))
+
+    for number in (1, 2, 3, 3):
+        refuse(someone(number))
+    refuse(someone(4), Cause.AMBIGUOUS_REFUSAL)
+    refuse(someone(5), Cause.UNKNOWN_USER)
+    assert [lately(), lately("b.test"), lately(now=900.0)] == [4, 0, 0]
+    store.run_now("taken", lambda c: wrong_tries.source_accepted(c, "a.test", was_shut_out=False))
+    assert lately() == 0
+    assert standing(store, someone(1), 1.0) == Reservation(refused=Cause.BAD_CREDENTIALS)
+    refuse(someone(7))
+    store.run_now("taken", lambda c: wrong_tries.source_accepted(c, "a.test", was_shut_out=True))
+    assert (lately(), standing(store, someone(7), 1.0)) == (0, None)
 
 
 def test_forgotten_tries_count_at_the_source_only(store: Database) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from mailferry.web.throttle import SPAN_SECONDS, Attempt, Limits, Throttle, TooMany, network_of
+from mailferry.plan.client_network import network_of
+from mailferry.web.throttle import SPAN_SECONDS, Attempt, Limits, Throttle, TooMany
 
 LIMITS = Limits(name_and_network=2, name=4, network=6)
 

@@ -21,6 +21,7 @@ from mailferry.wire.imap_responses import (
     status_entry,
 )
 from mailferry.wire.imap_values import (
+    MAX_DEPTH,
     Atom,
     BadResponse,
     Part,
@@ -100,6 +101,16 @@ def test_values_are_atoms_strings_nil_and_lists() -> None:
 def test_accessors_refuse_other_kinds(accessor: object, value: object) -> None:
     with pytest.raises(BadResponse):
         accessor(value)  # type: ignore[operator]
+
+
+@pytest.mark.hazard("T11")
+def test_lists_nested_deeper_than_any_server_nests_them_are_refused() -> None:
+    def nested(depth: int) -> bytes:
+        return b"* X " + b"(" * depth + b")" * depth
+
+    parse_response(nested(MAX_DEPTH))
+    with pytest.raises(BadResponse, match="too deep"):
+        parse_response(nested(MAX_DEPTH + 1))
 
 
 @pytest.mark.hazard("T11")

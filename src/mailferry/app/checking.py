@@ -34,6 +34,8 @@ class Sign(StrEnum):
     WELL = "ok"
     NOTE = "note"
     FAULT = "fault"
+    YOURS = "you"
+    """Only people can look at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Line:
     what: str
     found: str
     fix: str = ""
+    fix_zh: str = ""
+    """The same in Chinese, where it is known."""
 
 
 async def check(

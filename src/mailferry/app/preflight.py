@@ -5,16 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from mailferry.app.checking import Line, Sign
+from mailferry.app.copier import source_terms
 from mailferry.app.parts import Parts, build_parts
+from mailferry.app.preflight_lines import after_dns_change, checklist, compared, estimated, read_messages
+from mailferry.app.preflight_look import Look, look_over_imap, look_over_pop3
 from mailferry.app.worker import WorkerContext
 from mailferry.config.settings import Settings
+from mailferry.login.imap_backend import identifies
 from mailferry.model.access import MAX_PASSWORD_OCTETS, Credentials, Protocol, Secret, Server
-from mailferry.model.causes import Refused, RemoteFailure
+from mailferry.model.causes import Cause, Refused, RemoteFailure
 from mailferry.model.profile import Profile
 from mailferry.model.server_url import parse_server_url
 from mailferry.observe.log import get_log
 from mailferry.passwords.source_word import note_check
 from mailferry.plan.addresses import source_login
+from mailferry.plan.checklist import Observed
+from mailferry.providers.placeholders import placeholder_test
 from mailferry.providers.sentences import advice
 from mailferry.remote.imap_client import ImapClient
 from mailferry.remote.made_up import made_up_login
@@ -49,21 +55,45 @@ class _Preflight:
         self._password = password
         self._address = None if account is None else address_of(account)
         self._profile: Profile = parts.profiles.get(domain.provider) or parts.profiles["generic"]
-        self._counts: dict[Protocol, int] = {}
+        self._looks: dict[Protocol, Look] = {}
+        self._causes: set[Cause] = set()
         self._variants_tried = False
 
     async def run(self) -> list[Line]:
         """Look at each protocol of the source, then at what only both together tell."""
         lines: list[Line] = []
+        if not self._profile.password_login:
+            words = advice(Cause.OAUTH_REQUIRED)
+            found = f"{self._profile.names['en']} lets no mail program in with a password"
+            lines.append(Line(Sign.FAULT, "source", found, words["en"], words["zh"]))
         for url in (self._domain.source_imap, self._domain.source_pop3):
             if url is not None:
                 lines += await self._server(parse_server_url(url))
         if self._address is None:
             note = "only a real login shows whether the old host lets mail programs in"
             lines.append(Line(Sign.NOTE, "login", "not tried", f"{note}: --account ADDRESS"))
-        elif len(self._counts) == 2:
-            lines.append(self._compared())
-        return lines
+        observed = self._observed()
+        lines += compared(self._looks, observed)
+        terms = source_terms(self._parts.settings.copy_, self._profile, self._domain)
+        lines += estimated(self._looks, self._profile, terms.limits)
+        lines.append(after_dns_change(self._profile))
+        return lines + checklist(self._profile, observed)
+
+    def _observed(self) -> Observed:
+        looks = list(self._looks.values())
+        ages = [self._parts.times.wall.now() - look.oldest for look in looks if look.oldest is not None]
+        counts = [look.inbox for look in looks]
+        exact = [look.sizes_exact for look in looks if look.sizes_exact is not None]
+        bodyless = sum(look.bodyless for look in looks)
+        return Observed(
+            accepted=len(looks),
+            causes=frozenset(self._causes),
+            hidden=max(counts) - min(counts) if counts else 0,
+            oldest_days=max(ages) / 86400.0 if ages else None,
+            whole=sum(look.sample.read for look in looks) - bodyless,
+            bodyless=bodyless,
+            sizes_exact=all(exact) if exact else None,
+        )
 
     async def _server(self, server: Server) -> list[Line]:
         what = f"source {server.protocol.value}"
@@ -77,11 +107,13 @@ class _Preflight:
         try:
             session = await self._login(server, self._password)
         except RemoteFailure as failure:
+            self._causes.add(failure.cause)
             return [_failed(f"{what} login", failure)]
         lines = [Line(Sign.WELL, f"{what} login", f"{server} accepts the password")]
+        if server.protocol is Protocol.IMAP and identifies(self._profile):
+            lines.append(Line(Sign.WELL, f"{what} ID", "the server was told who we are"))
         try:
-            seen = self._imap if server.protocol is Protocol.IMAP else self._pop3
-            lines.append(await seen(session))
+            lines += await self._look(server, session)
         except RemoteFailure as failure:
             lines.append(_failed(what, failure))
         if not session.witness.confidential:
@@ -100,23 +132,24 @@ class _Preflight:
             reactor=self._parts.reactor,
         )
 
-    async def _imap(self, session: OpenSession) -> Line:
-        client = ImapClient(session, self._profile, self._parts.reactor)
-        mailboxes = [mailbox for mailbox in await client.list_mailboxes() if mailbox.selectable]
-        inbox = await client.select(b"INBOX", read_only=True)
-        counted = await client.status_all([mailbox.name for mailbox in mailboxes])
-        self._counts[Protocol.IMAP] = inbox.exists
-        await client.logout()
-        total = sum(status.exists for status in counted.values())
-        found = f"{len(mailboxes)} mailboxes, {total} messages, {inbox.exists} of them in INBOX"
-        return Line(Sign.WELL, "source imap", found)
-
-    async def _pop3(self, session: OpenSession) -> Line:
-        client = Pop3Client(session, self._profile, self._parts.reactor)
-        count, octets = await client.stat()
-        self._counts[Protocol.POP3] = count
-        await client.quit()
-        return Line(Sign.WELL, "source pop3", f"{count} messages, {octets:,} bytes")
+    async def _look(self, server: Server, session: OpenSession) -> list[Line]:
+        profile, reactor = self._profile, self._parts.reactor
+        placeholder = placeholder_test(profile)
+        if server.protocol is Protocol.IMAP:
+            client = ImapClient(session, profile, reactor)
+            look = await look_over_imap(client, reactor, placeholder)
+            await client.logout()
+            found = (
+                f"{look.mailboxes} mailboxes, {look.sample.messages} messages, {look.inbox} of them in INBOX"
+            )
+        else:
+            maildrop = Pop3Client(session, profile, reactor)
+            look = await look_over_pop3(maildrop, reactor, placeholder)
+            await maildrop.quit()
+            found = f"{look.inbox} messages, {look.sample.listed_octets:,} bytes"
+        self._looks[server.protocol] = look
+        what = f"source {server.protocol.value}"
+        return [Line(Sign.WELL, what, found), *read_messages(f"{what} messages", look)]
 
     async def _password_check(self, server: Server) -> list[Line]:
         """Find out what the source refuses, and note it: its word counts accordingly from now on."""
@@ -171,16 +204,10 @@ class _Preflight:
             taken.append(kind)
         return tuple(taken)
 
-    def _compared(self) -> Line:
-        imap, pop3 = self._counts[Protocol.IMAP], self._counts[Protocol.POP3]
-        if imap == pop3:
-            return Line(Sign.WELL, "completeness", f"IMAP and POP3 both show {imap} messages in INBOX")
-        fix = "the provider may hide older mail from one of them: look for 'collect all mail' in its settings"
-        return Line(Sign.NOTE, "completeness", f"IMAP shows {imap} messages in INBOX, POP3 {pop3}", fix)
-
 
 def _failed(what: str, failure: RemoteFailure) -> Line:
-    return Line(Sign.FAULT, what, f"{failure.cause.value}: {failure.text}", advice(failure.cause)["en"])
+    words = advice(failure.cause)
+    return Line(Sign.FAULT, what, f"{failure.cause.value}: {failure.text}", words["en"], words["zh"])
 
 
 def altered(octets: bytes) -> dict[str, bytes]:

@@ -14,7 +14,8 @@ from mailferry.app.worker import CannotStart, WorkerContext
 from mailferry.config.settings import ServiceName
 from mailferry.frontends.driver import Door, DoorTerms
 from mailferry.model.access import Protocol, TlsMode
-from mailferry.net.listen import Listening, listen
+from mailferry.net.listen import listen
+from mailferry.net.sockets import Listening
 
 _PROTOCOLS = {ServiceName.IMAP: Protocol.IMAP, ServiceName.POP3: Protocol.POP3}
 

@@ -293,8 +293,8 @@ def test(
         show_json([dataclasses.asdict(line) for line in lines])
     else:
         for line in lines:
-            fix = f"\n      -> {line.fix}" if line.fix else ""
-            typer.echo(f"{line.sign.value:<5} {line.what}: {line.found}{fix}")
+            fixes = "".join(f"\n      -> {words}" for words in (line.fix, line.fix_zh) if words)
+            typer.echo(f"{line.sign.value:<5} {line.what}: {line.found}{fixes}")
     if any(line.sign is Sign.FAULT for line in lines):
         raise Failed("the old host cannot be moved from as things stand")
 

@@ -22,6 +22,7 @@ from mailferry.copying.preparing import MailboxJob, Prepared, prepare
 from mailferry.copying.results import Mode, OnProgress, PassRequest, PassResult
 from mailferry.copying.sides import Pair
 from mailferry.copying.unchanged import Changed, changed_jobs
+from mailferry.copying.view_window import note_window
 from mailferry.model.access import Protocol
 from mailferry.model.causes import RemoteFailure
 from mailferry.observe import metrics
@@ -34,14 +35,15 @@ async def run_pass(desk: CopyDesk, request: PassRequest, on_progress: OnProgress
     Raises LeaseLost when another copier has the account, StoreUnavailable when the store has gone.
     """
     run = Run(desk, request, on_progress)
+    mirror = request.mode is Mode.MIRROR
     imap = _ImapPass(run) if desk.endpoints.source_imap is not None else None
     budget = request.budget_seconds
     cut_off = None if budget is None else desk.reactor.callLater(budget, _cut_off, run)
     try:
         await run.remarks.read()
-        mirror = request.mode is Mode.MIRROR
         if mirror:
             await run.acknowledged.read()
+            await run.bypass.begin()
         if request.slice_seconds is not None:
             run.begin_slice(request.slice_seconds)
         with desk.courtesy.holding(Protocol.IMAP, partial(run.leave, USER_FIRST)):
@@ -60,6 +62,9 @@ async def run_pass(desk: CopyDesk, request: PassRequest, on_progress: OnProgress
             cut_off.cancel()
         run.break_off()
         run.tell()
+    if mirror:
+        await run.bypass.write(whole=run.result.complete)
+    await note_window(run)
     await _remark(run)
     run.result.verified = request.last and run.result.clean and not run.result.unsettled
     metrics.COPY_PASS_SECONDS.took(run.elapsed)

@@ -12,6 +12,7 @@ from mailferry.copying.sides import at_target
 from mailferry.model.causes import RemoteFailure
 from mailferry.model.mail import MessageFacts
 from mailferry.observe.crash_points import crash_point
+from mailferry.providers.placeholders import PlaceholderTest
 from mailferry.remote.imap_append import AppendResult
 from mailferry.remote.imap_client import ImapClient
 from mailferry.remote.message_sink import FetchOutcome
@@ -30,12 +31,18 @@ class Batch:
         *,
         outgoing: Mapping[int, Outgoing],
         arrived: Callable[[int], bytes | None],
+        placeholder: PlaceholderTest | None = None,
     ) -> None:
         self.by_uid = by_uid
         self.intent = intent
         self._stream = target.append_batch(mailbox)
         self.sink = OutgoingSink(
-            self._stream, outgoing, limit=target.append_limit, alone=len(by_uid) == 1, arrived=arrived
+            self._stream,
+            outgoing,
+            limit=target.append_limit,
+            alone=len(by_uid) == 1,
+            arrived=arrived,
+            placeholder=placeholder,
         )
         self.closed = False
         """Nothing more is sent of it."""

@@ -13,7 +13,7 @@ from typing import TypeVar, Unpack
 from sqlalchemy import Connection
 
 from mailferry.copying.book_entries import Finished, PendingIntent, Skip
-from mailferry.copying.results import SkipReason
+from mailferry.copying.results import INCOMPLETE, SkipReason
 from mailferry.model.mail import MailboxStatus, MessageFacts
 from mailferry.plan.arrival_date import instant
 from mailferry.plan.differences import FLAGS_KEY_OCTETS, HIGHEST_UID
@@ -168,10 +168,9 @@ class MailboxBook:
         skips = sum(facts.size or 0 for facts in new if facts.uid in settled) if settled else 0
         return left, skips
 
-    @property
-    def header_only(self) -> int:
-        """How many messages the source gave without the body that they have."""
-        return sum(skip.reason == SkipReason.HEADER_ONLY for skip in self._skips.values())
+    def incomplete(self) -> dict[int, str]:
+        """Return source UID to reason of the messages that came and were not whole."""
+        return {uid: skip.reason for uid, skip in self._skips.items() if skip.reason in INCOMPLETE}
 
     def no_server_uid(self, place: int) -> int:
         """Return a UID for the `place`th entry whose message is gone: from the top, where no server counts."""
@@ -214,9 +213,7 @@ class MailboxBook:
                 ledger.commit(conn, row.id, entries, settles=finished.intent)
                 less = skipped.forget(conn, row.id, unskipped) if unskipped else 0
                 if entries:
-                    accounts.progress(
-                        conn, account_id, copied=len(entries), octets=finished.octets, skipped=-less
-                    )
+                    self._count(conn, copied=len(entries), octets=finished.octets, skipped=-less)
             return [
                 intents.open_intent(
                     conn,
@@ -265,11 +262,11 @@ class MailboxBook:
 
     async def examined(self, intent: PendingIntent, entries: Sequence[LedgerEntry]) -> None:
         """Add what was found of an intent, and keep it for one more look in a later pass."""
-        mailbox_id, account_id = self.row.id, self._register.account_id
+        mailbox_id = self.row.id
 
         def work(conn: Connection) -> None:
             ledger.commit(conn, mailbox_id, entries)
-            accounts.progress(conn, account_id, copied=len(entries))
+            self._count(conn, copied=len(entries))
             intents.examined(conn, intent.id)
 
         await self._register.write("examine intent", work)
@@ -277,11 +274,11 @@ class MailboxBook:
 
     async def add(self, entries: Sequence[LedgerEntry]) -> None:
         """Add entries of messages that lie at the target already."""
-        mailbox_id, account_id = self.row.id, self._register.account_id
+        mailbox_id = self.row.id
 
         def work(conn: Connection) -> None:
             ledger.commit(conn, mailbox_id, entries)
-            accounts.progress(conn, account_id, copied=len(entries))
+            self._count(conn, copied=len(entries))
 
         if entries:
             await self._register.write("add to ledger", work)
@@ -306,7 +303,7 @@ class MailboxBook:
             ledger.forget(conn, mailbox_id, source_uids)
             ledger.commit(conn, here, entries, settles=settles)
             less = skipped.forget(conn, here, unskipped) if unskipped else 0
-            accounts.progress(conn, self._register.account_id, skipped=-less)
+            self._count(conn, skipped=-less)
 
         await self._register.write("take over", work)
         self.pending = [intent for intent in self.pending if intent.id != settles]
@@ -334,7 +331,7 @@ class MailboxBook:
 
         def work(conn: Connection) -> None:
             ledger.forget(conn, mailbox_id, source_uids)
-            accounts.progress(conn, account_id, copied=-len(source_uids))
+            self._count(conn, copied=-len(source_uids))
             if acknowledged:
                 deletions.take_off(conn, account_id, acknowledged)
 
@@ -354,7 +351,7 @@ class MailboxBook:
 
         Intents and skips name UIDs that mean nothing any more: they go as well.
         """
-        mailbox_id, account_id, before = self.row.id, self._register.account_id, len(self)
+        mailbox_id, before = self.row.id, len(self)
         renumbered = "source_uidvalidity" in changes
         old_skips = list(self._skips) if renumbered else []
         old_intents = [intent.id for intent in self.pending] if renumbered else []
@@ -365,7 +362,7 @@ class MailboxBook:
             for intent_id in old_intents:
                 intents.settle(conn, intent_id)
             less = skipped.forget(conn, mailbox_id, old_skips) if old_skips else 0
-            accounts.progress(conn, account_id, copied=len(entries) - before, skipped=-less)
+            self._count(conn, copied=len(entries) - before, skipped=-less)
 
         await self._register.write("rewrite ledger", work)
         self._kept, self._gone = Ledger(), set()
@@ -376,13 +373,13 @@ class MailboxBook:
 
     async def skip(self, facts: MessageFacts, reason: SkipReason, detail: str) -> None:
         """Leave a message out, with its reason and the server's words."""
-        mailbox_id, account_id = self.row.id, self._register.account_id
+        mailbox_id = self.row.id
 
         def work(conn: Connection) -> None:
             new = skipped.note(
                 conn, mailbox_id, facts.uid, reason=reason.value, detail=detail[:500], size=facts.size
             )
-            accounts.progress(conn, account_id, skipped=int(new))
+            self._count(conn, skipped=int(new))
 
         await self._register.write("skip message", work)
         self._skips[facts.uid] = Skip(reason.value, due=False, size=facts.size)
@@ -390,11 +387,11 @@ class MailboxBook:
     async def drop_skips(self, listed: Collection[int]) -> None:
         """Take skipped messages off the list that the source does not list any more."""
         gone = [uid for uid in self._skips if uid not in listed]
-        mailbox_id, account_id = self.row.id, self._register.account_id
+        mailbox_id = self.row.id
 
         def work(conn: Connection) -> None:
             less = skipped.forget(conn, mailbox_id, gone)
-            accounts.progress(conn, account_id, skipped=-less)
+            self._count(conn, skipped=-less)
 
         if gone:
             await self._register.write("drop skips", work)
@@ -408,6 +405,11 @@ class MailboxBook:
             return
         await self._register.write("note mailbox", lambda conn: mailboxes.note(conn, mailbox_id, **changes))
         self._apply(changes)
+
+    def _count(self, conn: Connection, *, copied: int = 0, octets: int = 0, skipped: int = 0) -> None:
+        """Bring the account's counts up to date; an incomplete copy is none."""
+        if not mailboxes.is_incomplete(self.row.source_name):
+            accounts.progress(conn, self._register.account_id, copied=copied, octets=octets, skipped=skipped)
 
     def _apply(self, changes: MailboxChanges) -> None:
         self.row = replace(self.row, **changes)

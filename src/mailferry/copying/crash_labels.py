@@ -20,6 +20,7 @@ COPY_LABELS: Mapping[str, str] = {
     "deleted-at-target": "Copies of vanished messages are gone at the target; the ledger still has them.",
     "intent-examined": "Both servers were read for an intent of an earlier run; it is not settled yet.",
     "surplus-removed": "A copy that a killed run sent late is gone; its intent is not settled yet.",
+    "incomplete-removed": "An incomplete copy is gone, the whole one is there; the ledger still has both.",
     "moved-at-target": "Copies stand in another mailbox of the target; the ledger has them in the old one.",
     "matched-again": "Messages were found again under other UIDs; the ledger has the old ones.",
     "mailbox-finished": "A mailbox is done; what was seen of it is not remembered yet.",

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from mailferry.copying.acknowledged import Acknowledged
 from mailferry.copying.book import Register
+from mailferry.copying.bypass import Bypass
 from mailferry.copying.courtesy import Courtesy
 from mailferry.copying.remarks import Remarks
 from mailferry.copying.results import CopyLimits, OnProgress, PassRequest, PassResult, Progress, Waits
@@ -17,6 +18,7 @@ from mailferry.copying.sides import Endpoints
 from mailferry.model.profile import Profile
 from mailferry.observe import metrics
 from mailferry.plan.completeness import MailboxEvidence, RefusedMailbox
+from mailferry.plan.visible_days import FirstSight
 from mailferry.store import accounts
 from mailferry.store.accounts import AccountChanges
 from mailferry.store.database import Database
@@ -78,8 +80,13 @@ class Run:
         self.result = PassResult()
         self.register = Register(desk.database, request.account_id, request.lease)
         self.acknowledged = Acknowledged(self.register, desk.reactor, desk.limits.deletions_patience)
+        self.bypass = Bypass(self.register)
         self.remarks = Remarks(self.register)
         self.works: dict[bytes, MailboxWork] = {}
+        self.sights: dict[bytes, FirstSight] = {}
+        """Mailboxes that this pass saw for the first time."""
+        self.emptied: set[bytes] = set()
+        """Mailboxes that the source empties by age."""
         self._on_progress = on_progress
         self._began = desk.reactor.seconds()
         self._noted: tuple[int, int | None] = (0, None)
@@ -184,11 +191,10 @@ class Run:
                 counts[keyword] = counts.get(keyword, 0) + 1
                 self.remarks.note(RemarkKind.KEYWORD, keyword, add=True)
 
-    def saw(self, mailbox: bytes, exists: int, delivered: int, headers_only: int) -> None:
+    def saw(self, seen: MailboxEvidence) -> None:
         """Keep what a mailbox announced and what it gave, in place of an earlier look."""
         evidence = self.result.evidence
-        others = [seen for seen in evidence.mailboxes if seen.name != mailbox]
-        seen = MailboxEvidence(mailbox, exists, delivered, headers_only)
+        others = [one for one in evidence.mailboxes if one.name != seen.name]
         self.result.evidence = replace(evidence, mailboxes=(*others, seen))
 
     def left_out(self, mailbox: bytes, text: str, messages: int | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from mailferry.copying.book import MailboxBook
 from mailferry.copying.desk import Run
@@ -11,12 +11,14 @@ from mailferry.copying.learning import UNKNOWN_UID
 from mailferry.copying.open_mailbox import OpenMailbox
 from mailferry.copying.results import Mode
 from mailferry.copying.sides import at_target
+from mailferry.copying.view_window import without_slipped
 from mailferry.model.causes import Cause, Refused
 from mailferry.model.mail import MessageFacts
 from mailferry.observe.crash_points import crash_point
-from mailferry.plan.differences import Comparison, Differences, flags_key
+from mailferry.plan.differences import FLAGS_UNKNOWN, Comparison, Differences, excusable, flags_key
 from mailferry.remote.imap_client import FlagChange, ImapClient
 from mailferry.remote.sendable import sendable_flags
+from mailferry.store.remarks import RemarkKind
 
 
 async def follow_flags(box: OpenMailbox, reflagged: Sequence[MessageFacts]) -> None:
@@ -37,6 +39,7 @@ async def follow_flags(box: OpenMailbox, reflagged: Sequence[MessageFacts]) -> N
         if stored is None:
             continue
         crash_point("flags-stored")
+        run.bypass.changed(sum(book.entry(facts.uid).flags_key != FLAGS_UNKNOWN for facts in messages))
         await book.update_flags({facts.uid: flags_key(facts.flags) for facts in messages})
         run.result.reflagged += len(messages)
 
@@ -62,7 +65,11 @@ async def _store(target: ImapClient, uids: Sequence[int], flags: frozenset[bytes
 
 
 async def compared_with_brake(run: Run, book: MailboxBook, listing: Comparison) -> Differences:
-    """Return what a whole listing says, with the deletions excused that our own sessions saw acknowledged."""
+    """Return what a whole listing says, with the deletions excused that our own sessions saw acknowledged.
+
+    A session that is open tells within a second or two: it is waited for, once a pass, before anything is
+    held or counted as done past us.
+    """
 
     def result() -> Differences:
         found = listing.result(
@@ -74,21 +81,39 @@ async def compared_with_brake(run: Run, book: MailboxBook, listing: Comparison) 
         return found
 
     compared = result()
-    if compared.held is None or run.request.mode is not Mode.MIRROR or book.row.held_deletions:
+    if run.request.mode is not Mode.MIRROR or book.row.held_deletions:
+        return compared
+    if compared.held is None and not (_unexplained(compared) and run.bypass.sessions_about):
         return compared
     await run.acknowledged.read_again(wait=not run.request.last)
     return result()
 
 
-async def follow_deletions(box: OpenMailbox, vanished: Collection[int]) -> None:
-    """Delete the copies of messages that the source does not list any more, after a second look."""
+def _unexplained(compared: Differences) -> int:
+    return excusable(compared.vanished) - compared.excused
+
+
+def note_held(run: Run, book: MailboxBook, compared: Differences) -> None:
+    """Count what vanished at the source past us and is held; what was held before was counted then."""
+    run.bypass.vanished(_unexplained(compared) - book.row.held_deletions)
+
+
+async def follow_deletions(box: OpenMailbox, compared: Differences) -> None:
+    """Delete the copies of messages that the source does not list any more, after a second look.
+
+    Those that only went out of its view stay.
+    """
+    vanished = compared.vanished
     if not vanished:
+        box.run.remarks.over(RemarkKind.SLIPPED_OUT, box.book.source_name)
         return
     box.run.check()
     returned = await box.source.listed(vanished)
     # one that came back under another UID while this pass ran has taken its copy along
     gone = [uid for uid in vanished if uid not in returned and box.book.has(uid)]
-    await delete_copies(box.run, box.target, box.book, gone)
+    follow = await without_slipped(box, gone, excused=compared.excused)
+    box.run.bypass.vanished(len(follow) - compared.excused - box.book.row.held_deletions)
+    await delete_copies(box.run, box.target, box.book, follow)
 
 
 async def delete_copies(run: Run, target: ImapClient, book: MailboxBook, source_uids: Sequence[int]) -> None:

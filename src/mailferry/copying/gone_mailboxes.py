@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from mailferry.copying.book import MailboxBook, open_book
 from mailferry.copying.desk import Run
 from mailferry.copying.following import delete_copies, forget_copies
+from mailferry.copying.incomplete import drop_incomplete
 from mailferry.copying.moves import Departures, note_departures
 from mailferry.copying.sides import Pair, at_target
 from mailferry.model.causes import Refused
@@ -33,11 +34,13 @@ async def follow_gone(run: Run, pair: Pair, gone: Sequence[CopiedMailbox]) -> No
         book = await open_book(run.register, row)
         excused = await _excused(run, book)
         if len(book) and not excused and not run.request.approved:
+            run.bypass.vanished(len(book) - row.held_deletions)
             run.result.held[row.source_name] = (Held.EMPTY, len(book))
             await book.note(held_deletions=len(book))
             continue
         if len(book):
             await _delete_all(run, pair, book)
+        await drop_incomplete(run, pair, row)
         await book.note(gone=True, held_deletions=0)
 
 

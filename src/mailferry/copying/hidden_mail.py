@@ -125,7 +125,7 @@ class HiddenMail:
         if not self._mirror or not listed.whole:
             return
         if compared.held is None:
-            await follow_deletions(box, compared.vanished)
+            await follow_deletions(box, compared)
         else:
             run.result.held[OVER_POP3] = (compared.held, len(compared.vanished))
         await book.note(held_deletions=len(compared.vanished) if compared.held is not None else 0)

@@ -20,7 +20,16 @@ from mailferry.model.account import COPIED_IN, Event, Phase
 from mailferry.model.causes import Cause
 from mailferry.observe.log import Log
 from mailferry.passwords.sealing import KeyRing
-from mailferry.store import account_listing, accounts, domains, flips_log, pace_hours, passwords, samples
+from mailferry.store import (
+    account_listing,
+    accounts,
+    clock_mending,
+    domains,
+    flips_log,
+    pace_hours,
+    passwords,
+    samples,
+)
 from mailferry.store.database import Database, db_now
 from mailferry.store.domains import Domain
 from mailferry.store.faults import StoreUnavailable
@@ -60,6 +69,9 @@ class Housekeeping:
         """Do what is due; a store that does not answer is for the next round."""
         try:
             await self._in_thread(flips_log.catch_up, self._database, self._flips_file)
+            if await self._database.read("times ahead?", clock_mending.ahead):
+                mended = await self._database.run("mend times", clock_mending.mend)
+                self._log.warning("a clock was wrong: times far ahead are taken back", times=mended)
             ended = await self._database.run(
                 "windows", lambda conn: domains.confirm_ended(conn, seconds=ROUND_SECONDS)
             )

@@ -47,7 +47,7 @@ async def _strangers(box: OpenMailbox, wanted: set[bytes]) -> dict[tuple[bytes, 
     if not wanted or not box.status.exists:
         return {}
     with at_target():
-        known = box.book.target_uids()
+        known = box.book.target_uids() | box.others
         uids = [facts.uid for facts in await facts_from(box.target, 1) if facts.uid not in known]
         headers = HeaderSink()
         if uids:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from mailferry.copying.batches import BatchCopier
 from mailferry.copying.book import open_book
 from mailferry.copying.desk import Run
-from mailferry.copying.following import compared_with_brake, follow_deletions, follow_flags
+from mailferry.copying.following import compared_with_brake, follow_deletions, follow_flags, note_held
 from mailferry.copying.hidden_mail import without_those_over_pop3
+from mailferry.copying.incomplete import incomplete_copies, keep_incomplete
 from mailferry.copying.late_mail import without_twins
 from mailferry.copying.listing import SourceListing
 from mailferry.copying.lost_copies import forget_lost_copies
@@ -16,13 +17,15 @@ from mailferry.copying.open_mailbox import OpenMailbox
 from mailferry.copying.preparing import MailboxJob, require_other_uidvalidity
 from mailferry.copying.read_back import read_back
 from mailferry.copying.rematch import rematch_source, rematch_target, source_counts_anew, target_counts_anew
-from mailferry.copying.results import Mode
+from mailferry.copying.results import Mode, SkipReason
 from mailferry.copying.settle import settle_intents
 from mailferry.copying.sides import Pair, at_target
 from mailferry.copying.sources import ImapBodies
+from mailferry.copying.view_window import note_view
 from mailferry.model.causes import Refused
 from mailferry.model.mail import MailboxStatus, MessageFacts
 from mailferry.observe.crash_points import crash_point
+from mailferry.plan.completeness import MailboxEvidence
 from mailferry.plan.differences import Comparison, Differences
 from mailferry.remote.imap_client import ImapClient
 
@@ -49,7 +52,8 @@ async def copy_mailbox(
     target = await require_other_uidvalidity(run, pair, book.row, source, target)
     book.target_selected(target)
     work = run.work(job.source_name)
-    box = OpenMailbox(run, work, ImapBodies(pair.source), pair.target, book, target)
+    others = await incomplete_copies(run, job.row, target.uidvalidity)
+    box = OpenMailbox(run, work, ImapBodies(pair.source), pair.target, book, target, others)
     await _MailboxPass(box, pair.source, source, departures, keep_vanished=keep_vanished).go()
 
 
@@ -69,6 +73,7 @@ class _MailboxPass:
         self._run = box.run
         self._work = box.work
         self._book = box.book
+        self._client = client
         self._listing = SourceListing(client, box.book, source)
         self._modseq = source.highestmodseq
         """From before the listing: what changed meanwhile is listed again by the next pass."""
@@ -95,16 +100,18 @@ class _MailboxPass:
         self._work.known_skips = len(self._book.settled_skips() & listed)
         self._box.count_octets(listing, compared.new)
         self._run.tell()
+        status = self._listing.status
+        await note_view(self._box, compared.new, status.exists, status.uidnext)
         if compared.new:
             await self._run.note_totals()
         try:
             await self._copy(compared)
         finally:
             self._box.count_octets(listing, compared.new)
-            exists = self._listing.status.exists
-            self._run.saw(self._book.source_name, exists, len(listed), self._book.header_only)
+            self._saw(len(listed))
         if self._keep_vanished:
             return
+        await keep_incomplete(self._box, self._client, listed, compared)
         await self._follow(compared)
         crash_point("mailbox-finished")
         await self._remember(compared)
@@ -137,6 +144,18 @@ class _MailboxPass:
         if (row.source_uidvalidity, row.target_uidvalidity) != (here, there):
             await self._book.note(source_uidvalidity=here, target_uidvalidity=there)
 
+    def _saw(self, delivered: int) -> None:
+        reasons = list(self._book.incomplete().values())
+        self._run.saw(
+            MailboxEvidence(
+                self._book.source_name,
+                self._listing.status.exists,
+                delivered,
+                headers_only=reasons.count(SkipReason.HEADER_ONLY),
+                placeholders=reasons.count(SkipReason.PLACEHOLDER),
+            )
+        )
+
     # --- what follows from the listing
 
     async def _copy(self, compared: Differences) -> None:
@@ -154,9 +173,10 @@ class _MailboxPass:
             return
         await follow_flags(self._box, compared.reflagged)
         if compared.held is not None:
+            note_held(self._run, self._book, compared)
             self._run.result.held[self._book.source_name] = (compared.held, len(compared.vanished))
             return
-        await follow_deletions(self._box, compared.vanished)
+        await follow_deletions(self._box, compared)
 
     async def _remember(self, compared: Differences) -> None:
         """Write down what was seen, so that a pass over an unchanged mailbox need not list it."""

@@ -318,5 +318,6 @@ class _HandingOn:
 
 
 def _header_of(octets: bytes) -> bytes:
-    ends = [at for mark in (b"\r\n\r\n", b"\n\n") if (at := octets.find(mark)) >= 0]
-    return octets[: min(ends, default=len(octets))]
+    end = octets.find(b"\r\n\r\n")
+    header = octets if end < 0 else octets[:end]
+    return header.partition(b"\n\n")[0]

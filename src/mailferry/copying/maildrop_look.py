@@ -68,6 +68,7 @@ def fingerprint_of(conn: Connection, account_id: int) -> bytes:
     running = hashlib.blake2b(digest_size=16)
     rows = [row for row in mailboxes.of_account(conn, account_id) if row.source_name.upper() == INBOX]
     rows += [row for row in (mailboxes.over_pop3(conn, account_id),) if row is not None]
+    rows += [row for name, row in mailboxes.incomplete(conn, account_id).items() if name.upper() == INBOX]
     for row in rows:
         kept = ledger.load(conn, row.id)
         running.update(b"%d %d " % (row.source_uidvalidity or 0, row.target_uidvalidity or 0))

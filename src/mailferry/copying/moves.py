@@ -188,6 +188,7 @@ class _Arrival:
                 copies = await self._move(mailbox_id, uids)
             done |= set(copies)
         self._box.run.result.moved += len(done)
+        self._box.run.bypass.changed(len(done))
         self._box.work.remaining -= len(done)
         await self._flags(done)
         return done

@@ -25,6 +25,8 @@ class OpenMailbox:
     book: MailboxBook
     status: MailboxStatus
     """Of the target's mailbox when it was selected."""
+    others: frozenset[int] = frozenset()
+    """UIDs there that other ledgers explain."""
 
     def count_octets(self, listing: Comparison, new: Sequence[MessageFacts]) -> None:
         """Bring the work's octets up to date: of what is listed, and of `new` what has no copy yet."""

@@ -1,7 +1,7 @@
 """Messages on their way: octets of a source's answer go straight into the target's APPEND.
 
 Never holds a message: at most the beginning of one whose size says that its body may be missing
-(`HELD_OCTETS`). The digest is computed over the octets as they are sent.
+(`HELD_OCTETS`), or that may be a text of the source's own. The digest is computed over the octets as they are sent.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from mailferry.copying.results import SkipReason
 from mailferry.model.mail import BodyDigest, body_digest
 from mailferry.observe.crash_points import crash_point
-from mailferry.plan.completeness import seems_header_only
+from mailferry.plan.completeness import may_lack_body, seems_header_only
+from mailferry.plan.header_identity import promises_parts
+from mailferry.providers.placeholders import MOST_OCTETS, PlaceholderTest
 from mailferry.remote.imap_append import AppendStream, append_words
 from mailferry.remote.message_sink import WholeSink
 
@@ -40,8 +43,10 @@ class OutgoingSink(WholeSink):
         limit: int | None,
         alone: bool,
         arrived: Callable[[int], bytes | None],
+        placeholder: PlaceholderTest | None = None,
     ) -> None:
         self._stream = stream
+        self._placeholder = placeholder
         self._arrived = arrived
         self._messages = messages
         self._limit = limit
@@ -58,7 +63,8 @@ class OutgoingSink(WholeSink):
         self.sizes: dict[int, int] = {}
         self.too_big: dict[int, int] = {}
         """UID to the literal's size, which the target says it does not take (APPENDLIMIT)."""
-        self.header_only: set[int] = set()
+        self.incomplete: dict[int, SkipReason] = {}
+        """Messages that came and were not whole."""
         self.empty: list[int] = []
         """Messages without an octet: they end a MULTIAPPEND (RFC 3502) and go alone."""
         self.aborted = False
@@ -66,7 +72,7 @@ class OutgoingSink(WholeSink):
     @property
     def taken(self) -> set[int]:
         """The messages that came whole, sent or not."""
-        return {*self.sent, *self.too_big, *self.header_only, *self.empty}
+        return {*self.sent, *self.too_big, *self.incomplete, *self.empty}
 
     def whole(self, key: int, octets: memoryview) -> None:
         """Hand on a small message in one step."""
@@ -95,7 +101,13 @@ class OutgoingSink(WholeSink):
             size > 0
             and (self._limit is None or size <= self._limit)
             and message.uid not in self.digests
-            and not seems_header_only(size, message.announced, size)
+            and not self._doubted(message, size)
+        )
+
+    def _doubted(self, message: Outgoing, size: int) -> bool:
+        """Whether it has to come before it is known that it may be sent."""
+        return may_lack_body(size, message.announced) or (
+            self._placeholder is not None and size <= MOST_OCTETS
         )
 
     def begin(self, key: int, size: int | None) -> None:
@@ -113,7 +125,7 @@ class OutgoingSink(WholeSink):
             return
         self._current = message
         self._digest = BodyDigest()
-        if seems_header_only(size, message.announced, size):
+        if self._doubted(message, size):
             self._held = bytearray()
         else:
             self._send()
@@ -126,7 +138,7 @@ class OutgoingSink(WholeSink):
         self._seen += len(data)
         if self._held is not None:
             self._held += data
-            if len(self._held) > HELD_OCTETS or _body_began(self._held):
+            if len(self._held) > HELD_OCTETS or (self._placeholder is None and _body_began(self._held)):
                 self._release()
             return
         self._stream.chunk(data)
@@ -139,15 +151,29 @@ class OutgoingSink(WholeSink):
             return
         uid = self._current.uid
         if self._held is not None:
-            self.header_only.add(uid)
-            self._current = self._held = None
-            return
+            reason = self._why_incomplete(bytes(self._held))
+            if reason is not None:
+                self.incomplete[uid] = reason
+                self._current = self._held = None
+                return
+            self._release()
         self._stream.end_message()
         self.sent.append(uid)
         self.digests[uid] = self._digest.value()
         self.sizes[uid] = self._seen
         self._current = None
         crash_point("literal-sent")
+
+    def _why_incomplete(self, octets: bytes) -> SkipReason | None:
+        """Return what is wrong with a message that came to its end while it was held; None for a whole one."""
+        assert self._current is not None
+        if self._placeholder is not None and self._placeholder(octets):
+            return SkipReason.PLACEHOLDER
+        size, announced = len(octets), self._current.announced
+        header = size if not _body_began(octets) else 0
+        if seems_header_only(size, announced, header, multipart=promises_parts(octets)):
+            return SkipReason.HEADER_ONLY
+        return None
 
     def broken(self) -> None:
         """The source's literal broke off: close the target, so that it throws the partial message away."""
@@ -169,7 +195,7 @@ class OutgoingSink(WholeSink):
         self._stream.chunk(held)
 
 
-def _body_began(octets: bytearray) -> bool:
+def _body_began(octets: bytes | bytearray) -> bool:
     """Whether more than a line end stands behind the header."""
     for mark in (b"\r\n\r\n", b"\n\n"):
         at = octets.find(mark)

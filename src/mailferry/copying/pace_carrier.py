@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mailferry.model.access import Server
-from mailferry.net.carrier import Address, Carrier, CarrierUser, ClosedReason, TlsFacts
+from mailferry.net.carrier import Address, Carrier, CarrierUser, ClosedReason, Octets, TlsFacts
 from mailferry.plan.pace import Bucket
 
 
@@ -73,12 +73,12 @@ class PacedCarrier:
         """Leave the carrier without a user."""
         self._inner.detach()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Octets) -> None:
         """Send lines as fast as is allowed, in their order."""
         if not self._buckets:
             self._inner.write(data)
             return
-        self._lines.extend(data.splitlines(keepends=True))
+        self._lines.extend(bytes(data).splitlines(keepends=True))
         self._send()
 
     def _send(self) -> None:

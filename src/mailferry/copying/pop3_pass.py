@@ -203,7 +203,7 @@ class _MaildropPass:
         if compared.held is not None:
             self._run.result.held[INBOX] = (compared.held, len(compared.vanished))
         else:
-            await follow_deletions(box, compared.vanished)
+            await follow_deletions(box, compared)
         await box.book.note(held_deletions=len(compared.vanished) if compared.held is not None else 0)
 
     async def _remember(self, box: OpenMailbox) -> None:

@@ -31,6 +31,10 @@ from mailferry.remote.imap_client import ImapClient
 from mailferry.store import mailboxes
 from mailferry.store.mailboxes import CopiedMailbox
 from mailferry.store.remarks import RemarkKind
+from mailferry.wire.server_text import decode_text, visible
+
+MOST_OF_RIGHTS = 300
+"""Characters of a mailbox's identifiers that a remark keeps; it counts all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ async def prepare(run: Run, pair: Pair) -> Prepared:
         if mapped.source.name in source.subscribed and not row.subscribed:
             await _subscribe(run, pair.target, row, target.subscribed)
         jobs.append(MailboxJob(row, mapped.role))
+    await _remark_rights(run, pair.source, [job.row for job in jobs])
     listed = {mapped.source.name for mapped in plan.pairs}
     gone = tuple(row for row in known if row.source_name not in listed and not row.gone)
     return Prepared(tuple(jobs), gone, plan)
@@ -110,6 +115,14 @@ def _remark_unreadable(run: Run, source: ImapClient) -> None:
         run.remarks.over(RemarkKind.UNREADABLE, line)
     for line in source.unread_lists:
         run.remarks.note(RemarkKind.UNREADABLE, line[:200], number=1)
+
+
+async def _remark_rights(run: Run, source: ImapClient, rows: Sequence[CopiedMailbox]) -> None:
+    """Say which mailboxes are open to others at the source; once for each, before its first message is copied."""
+    new = [row.source_name for row in rows if row.target_uidvalidity is None]
+    for name, identifiers in (await source.shared_with(new) if new else {}).items():
+        words = visible(decode_text(b", ".join(identifiers)))[:MOST_OF_RIGHTS]
+        run.remarks.note(RemarkKind.RIGHTS, name, number=len(identifiers) - 1, detail=words)
 
 
 async def _side(client: ImapClient) -> _Side:

@@ -83,6 +83,16 @@ class Remarks:
         if (kind, subject) in self._known:
             self._over.add((kind, subject))
 
+    def is_over(self, kind: RemarkKind, subject: bytes = b"") -> bool:
+        """Whether this pass takes the remark back."""
+        return (kind, subject) in self._over and (kind, subject) not in self._new
+
+    def now(self, kind: RemarkKind) -> list[int]:
+        """Return the numbers of all remarks of a kind, as they stand after this pass."""
+        standing = {key: known.number for key, known in self._known.items() if key not in self._over}
+        standing |= {key: note.number for key, note in self._new.items() if not note.add}
+        return [number for (known, _), number in standing.items() if known is kind]
+
     async def write(self) -> None:
         """Write what this pass remarked. Raises LeaseLost and StoreUnavailable."""
         account_id, new, over = self._register.account_id, dict(self._new), self._over - set(self._new)

@@ -14,12 +14,12 @@ from mailferry.copying.digests import body_digests
 from mailferry.copying.learning import facts_from, match_digests
 from mailferry.copying.likeness import likenesses, match_alike
 from mailferry.copying.open_mailbox import OpenMailbox
-from mailferry.copying.settle import FLAGS_UNKNOWN, unexplained
+from mailferry.copying.settle import unexplained
 from mailferry.copying.sides import at_target
 from mailferry.copying.sources import BodySource, ImapBodies
 from mailferry.model.mail import MailboxStatus
 from mailferry.observe.crash_points import crash_point
-from mailferry.plan.differences import NO_SERVER_UID
+from mailferry.plan.differences import FLAGS_UNKNOWN, NO_SERVER_UID
 from mailferry.remote.imap_client import ImapClient
 from mailferry.store.ledger_blocks import LedgerEntry
 

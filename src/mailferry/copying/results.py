@@ -33,6 +33,15 @@ class SkipReason(StrEnum):
     UNREADABLE = "unreadable_at_source"
     HEADER_ONLY = "header_only_at_source"
     """The source gives a header without the body that it promises."""
+    PLACEHOLDER = "placeholder_at_source"
+    """The source gives a text of its own in place of the message (Exchange)."""
+
+
+INCOMPLETE = {
+    SkipReason.HEADER_ONLY: "the source gave its header without a body",
+    SkipReason.PLACEHOLDER: "the source gave a text of its own in its place",
+}
+"""Reasons of messages that came and are not whole, with what the list of skipped messages says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +146,8 @@ class PassResult:
     """Found at the target by digest: after a crash, a changed UIDVALIDITY, or in a sweep."""
     skipped: int = 0
     """Messages that this pass left out with a named reason."""
+    incomplete: int = 0
+    """Of messages that the source did not give whole, as many as this pass keeps for want of better."""
     known_skips: int = 0
     """Messages of the listings with a named reason from an earlier pass, not tried again this time."""
     deleted: int = 0

@@ -25,11 +25,9 @@ from mailferry.copying.sources import ImapBodies
 from mailferry.model.mail import MessageFacts
 from mailferry.observe.crash_points import crash_point
 from mailferry.plan.arrival_date import instant
-from mailferry.plan.differences import FLAGS_KEY_OCTETS
+from mailferry.plan.differences import FLAGS_UNKNOWN
 from mailferry.store.ledger_blocks import LedgerEntry
 
-FLAGS_UNKNOWN = bytes(FLAGS_KEY_OCTETS)
-"""Nobody knows with which flags the copy was sent: the next comparison finds it re-flagged."""
 NOTHING_UNDER_WAY = 600.0
 """Seconds after which nothing that an intent's run sent can still be on its way."""
 
@@ -83,7 +81,7 @@ async def _strays(box: OpenMailbox, intent: PendingIntent) -> dict[int, MessageF
 
 async def unexplained(box: OpenMailbox, first: int) -> dict[int, MessageFacts]:
     """Return the selected target mailbox's messages from a UID on that no ledger entry explains."""
-    known = box.book.target_uids()
+    known = box.book.target_uids() | box.others
     with at_target():
         return {facts.uid: facts for facts in await facts_from(box.target, first) if facts.uid not in known}
 

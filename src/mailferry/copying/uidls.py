@@ -179,6 +179,8 @@ def _draw(
     rows_of = mailboxes.of_account(conn, account_id)
     inbox = _Copies.of(conn, next((row for row in rows_of if row.source_name.upper() == INBOX), None))
     over_pop3 = _Copies.of(conn, mailboxes.over_pop3(conn, account_id))
+    kept = _Copies.of(conn, mailboxes.incomplete(conn, account_id).get(INBOX)).uids
+    """For want of whole ones: they keep UIDL and place until the whole ones come."""
     places = {uid: uidl for uidl, uid in target.uids.items()}
     rows: list[MappedUidl] = []
     waiting = left_out = unpaired = 0
@@ -191,7 +193,10 @@ def _draw(
             left_out += uidl in view.elsewhere
             unpaired += uidl not in view.elsewhere
         elif uid in copies.skips and uid not in copies.uids:
-            left_out += 1
+            if copies is inbox and kept.get(uid) in places:
+                rows.append(MappedUidl(uidl, places[kept[uid]]))
+            else:
+                left_out += 1
         elif copies.uids.get(uid) not in places:
             waiting += 1
         else:
@@ -199,7 +204,7 @@ def _draw(
     shown, ever = len(rows), set(view.inbox.values())
     rows += [
         MappedUidl(None, places[copy])
-        for uid, copy in inbox.uids.items()
+        for uid, copy in (*inbox.uids.items(), *kept.items())
         if uid not in ever and copy in places
     ]
     return uidls.pack_map(rows), UidlState(

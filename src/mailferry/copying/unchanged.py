@@ -18,21 +18,23 @@ from mailferry.copying.results import SkipReason
 from mailferry.copying.side_by_side import both
 from mailferry.copying.sides import Pair, at_target
 from mailferry.model.mail import MailboxStatus
+from mailferry.plan.completeness import MailboxEvidence
 from mailferry.plan.retry import skip_is_due
-from mailferry.store import intents, ledger, skipped
+from mailferry.store import intents, ledger, mailboxes, skipped
 from mailferry.store.database import db_now
 from mailferry.store.mailboxes import CopiedMailbox
 
 
 class _LeftOut(NamedTuple):
-    """Skipped messages of one mailbox, their sizes, and those that came without their body."""
+    """Skipped messages of one mailbox, their sizes, and those that came and were not whole."""
 
     messages: int
     octets: int
     header_only: int
+    placeholders: int
 
 
-_NONE = _LeftOut(0, 0, 0)
+_NONE = _LeftOut(0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,11 @@ async def changed_jobs(run: Run, pair: Pair, jobs: Sequence[MailboxJob]) -> Chan
             run.result.mailboxes_unchanged += 1
             work.known_skips = left_out.messages
             work.skipped_octets = left_out.octets
-            run.saw(job.source_name, work.total, work.total, left_out.header_only)
+            run.saw(
+                MailboxEvidence(
+                    job.source_name, work.total, work.total, left_out.header_only, left_out.placeholders
+                )
+            )
             continue
         work.remaining = max(0, work.total - known)
         changed.append(job)
@@ -135,6 +141,12 @@ def _restless(
     account_id = run.request.account_id
     now = db_now(conn)
     restless = {intent.mailbox_id for intent in intents.pending(conn, account_id)}
+    incomplete = mailboxes.incomplete(conn, account_id)
+    restless |= {
+        job.row.id
+        for job in jobs
+        if job.source_name in incomplete and incomplete[job.source_name].id in restless
+    }
     skips: dict[int, _LeftOut] = {}
     for message in skipped.listing(conn, account_id, limit=1_000_000):
         before = skips.get(message.mailbox_id, _NONE)
@@ -142,6 +154,7 @@ def _restless(
             before.messages + 1,
             before.octets + (message.size or 0),
             before.header_only + (message.reason == SkipReason.HEADER_ONLY),
+            before.placeholders + (message.reason == SkipReason.PLACEHOLDER),
         )
         if skip_is_due(message.tries, now - message.at):
             restless.add(message.mailbox_id)

@@ -39,17 +39,23 @@ async def verify_account(desk: CopyDesk, account_id: int, tell: Tell, *, sample:
     `tell` hears of each difference. Raises Refused or Unavailable when a server ends it.
     """
 
-    def read(conn: Connection) -> tuple[Sequence[CopiedMailbox], CopiedMailbox | None]:
-        return mailboxes.of_account(conn, account_id), mailboxes.over_pop3(conn, account_id)
+    def read(
+        conn: Connection,
+    ) -> tuple[Sequence[CopiedMailbox], CopiedMailbox | None, Sequence[CopiedMailbox]]:
+        return (
+            mailboxes.of_account(conn, account_id),
+            mailboxes.over_pop3(conn, account_id),
+            list(mailboxes.incomplete(conn, account_id).values()),
+        )
 
-    rows, hidden = await desk.database.read("mailboxes", read)
+    rows, hidden, incomplete = await desk.database.read("mailboxes", read)
     found, chosen = Verification(tell), Sample(account_id, sample)
     ends = desk.endpoints
     if ends.source_imap is None:
         inbox = next(iter(rows), None)
         await verify_maildrop(desk, account_id, inbox, FactsOf.SOURCE, found, chosen)
         return found
-    everything = [*rows, *([hidden] if hidden is not None else [])]
+    everything = [*rows, *([hidden] if hidden is not None else []), *incomplete]
     await _over_imap(desk, rows, everything, found, chosen)
     if hidden is not None and ends.source_pop3 is not None:
         await verify_maildrop(desk, account_id, hidden, FactsOf.HIDDEN, found, chosen)

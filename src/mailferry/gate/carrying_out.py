@@ -89,6 +89,7 @@ class Hands:
             )
         if judged.session is not None:
             trial.opened(side, judged.session)
+            self._penalty.logged_in(trial.attempt)
         account = trial.place.account
         wrong = judged.cause is Cause.BAD_CREDENTIALS and not judged.remembered
         if side is Side.SOURCE and wrong and account is not None:

@@ -2,7 +2,7 @@
 
 The answer of the server that was asked *is* the password check, and the session that proved the
 password is the one that is given. "Could not ask" ends as a temporary answer, never as a refusal,
-and a refusal comes no sooner than two seconds after the attempt, in the same words for a wrong
+and a refusal comes at a beat of two seconds after the attempt, in the same words for a wrong
 password, an unknown user and an unknown account.
 """
 
@@ -17,6 +17,7 @@ from mailferry.gate.admission import Admission, Admitted, LoginAttempt, Rejected
 from mailferry.gate.carrying_out import Hands
 from mailferry.gate.judges import Judgement
 from mailferry.gate.place import Place, find_place
+from mailferry.gate.refusal_times import RefusalTimes
 from mailferry.gate.trial import Trial
 from mailferry.model.access import Side
 from mailferry.model.account import Phase
@@ -31,7 +32,6 @@ from mailferry.store.domains import Domain
 from mailferry.store.faults import Conflict, Held, Moved, NodeVoid, NotAllowed, StillOpen, StoreUnavailable
 from mailferry.store.wrong_tries import CERTAIN
 
-REFUSAL_FLOOR_SECONDS = 2.0
 HOLD_SECONDS = 25.0
 """How long a login waits for a freeze or a drain to end."""
 
@@ -49,6 +49,8 @@ class _Ruling:
     cause: Cause | None = None
     text: str = ""
     address: str | None = None
+    asked: bool = False
+    """Whether a source was asked for it, so that its time is a source's."""
 
 
 class Gatekeeper:
@@ -58,6 +60,7 @@ class Gatekeeper:
         self._hands = hands
         self._reactor = reactor
         self._log = log
+        self._times = RefusalTimes()
 
     def admit(self, attempt: LoginAttempt) -> defer.Deferred[Admission]:
         """Return what becomes of the attempt; never fails. Cancelling it closes what was opened."""
@@ -77,8 +80,8 @@ class Gatekeeper:
             self._log.error("a login broke", session=attempt.session_id, exc_info=error)
             ruling = _temporary(Cause.INTERNAL, type(error).__name__)
         refused = isinstance(ruling.admission, Rejected) and ruling.admission.answer is Answer.REFUSED
-        left = REFUSAL_FLOOR_SECONDS - (self._reactor.seconds() - began)
-        if refused and left > 0:
+        if refused:
+            left = self._times.wait(self._reactor.seconds() - began, asked=ruling.asked)
             await task.deferLater(self._reactor, left, lambda: None)
         self._tell(attempt, ruling, self._reactor.seconds() - began)
         return ruling.admission
@@ -158,6 +161,7 @@ class Gatekeeper:
             cause=carried.cause,
             text=carried.text,
             address=trial.place.address,
+            asked=True,
         )
 
     def _tell(self, attempt: LoginAttempt, ruling: _Ruling, seconds: float) -> None:
@@ -189,7 +193,9 @@ def _rejection(decision: Decision, place: Place, judged: dict[Side, Judgement]) 
     cause = judgement.cause or Cause.UNKNOWN
     if decision.answer is Answer.TEMPORARY:
         return _temporary(cause, judgement.text, place=place, side=side)
-    return _refused(cause, judgement.text, address=place.address, domain=place.domain, side=side)
+    source = judged.get(Side.SOURCE)
+    asked = source is not None and not source.remembered
+    return _refused(cause, judgement.text, address=place.address, domain=place.domain, side=side, asked=asked)
 
 
 def _refused(
@@ -199,9 +205,10 @@ def _refused(
     address: str | None = None,
     domain: Domain | None = None,
     side: Side | None = None,
+    asked: bool = False,
 ) -> _Ruling:
     rejected = Rejected(Answer.REFUSED, _sentence(cause, Answer.REFUSED, domain))
-    return _Ruling(rejected, side=side, cause=cause, text=text, address=address)
+    return _Ruling(rejected, side=side, cause=cause, text=text, address=address, asked=asked)
 
 
 def _temporary(cause: Cause, text: str, *, place: Place | None = None, side: Side | None = None) -> _Ruling:

@@ -3,7 +3,8 @@
 A source locks accounts and bans addresses, and all users reach it from ours. A password that the
 source took before is always asked and counts nowhere; one that it refused for certain within ten
 minutes is refused again without asking; an unseen one beyond the limits is answered as temporary.
-The limits hold over all processes: each try is reserved in the store before the source is asked.
+The limits hold over all processes: each try is reserved in the store before the source is asked. One
+client network has a share of what a source may be asked, so that it uses up nobody else's.
 Only the way to the source is shielded.
 """
 
@@ -20,15 +21,22 @@ from twisted.internet import defer, task
 
 from mailferry.gate.admission import LoginAttempt
 from mailferry.gate.judges import AsksSource, Judgement
+from mailferry.gate.known_networks import KnownNetworks
 from mailferry.gate.place import Place
-from mailferry.gate.source_pulse import SourcePulse
 from mailferry.model.access import Secret
 from mailferry.model.causes import CAUSES, Answer, Cause
 from mailferry.observe import metrics
 from mailferry.observe.log import get_log, shown_address
 from mailferry.passwords.last_accepted import accepted_ago
 from mailferry.passwords.push import PasswordKeeper
-from mailferry.plan.refusal_context import ABOUT_THE_PASSWORD, RefusalContext, cause_in_context
+from mailferry.plan.client_network import network_of
+from mailferry.plan.refusal_context import (
+    ABOUT_THE_PASSWORD,
+    AT_ONCE_SECONDS,
+    WHOLE_DOMAIN,
+    RefusalContext,
+    cause_in_context,
+)
 from mailferry.plan.routing import Outcome
 from mailferry.store import accounts, wrong_tries
 from mailferry.store.accounts import Account
@@ -41,9 +49,11 @@ PATIENCE_SECONDS = 10.0
 
 PAUSE_SECONDS = 0.25
 KEY_OCTETS = 16
+NETWORK_OCTETS = 8
 
 _HELD_BECAUSE = {
     Full.ACCOUNT: "too many wrong passwords of this account lately",
+    Full.NETWORK: "too many wrong passwords from this network lately",
     Full.SOURCE: "too many wrong passwords at this source lately",
     Full.SAME_PASSWORD: "the same password is being asked by another login",
 }
@@ -53,12 +63,30 @@ _log = get_log("shield")
 
 @dataclass(frozen=True, slots=True)
 class _Leave:
-    """The leave to ask: `row` is the reserved try, None for a password that the source took before."""
+    """The leave to ask: `row` is the reserved try, None for a password that the source took before.
+
+    `good_refused` is how many of the domain's good passwords were refused lately, before this one.
+    """
 
     row: int | None
+    good_refused: int = 0
 
 
-_KNOWN_GOOD = _Leave(None)
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What `said` is, None while nothing is decided; `good_refused` as in `_Leave`."""
+
+    good_refused: int
+    said: _Leave | Judgement | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the store holds about an attempt."""
+
+    against: Reservation | None
+    account: Account | None
+    good_refused: int
 
 
 class Penalty:
@@ -85,7 +113,7 @@ class Penalty:
         self._reactor = reactor
         self._lines: dict[bytes, defer.DeferredLock] = {}
         self._noting: set[defer.Deferred[None]] = set()
-        self._pulse = SourcePulse(reactor.seconds)
+        self._networks = KnownNetworks()
 
     async def ask_source(
         self, place: Place, attempt: LoginAttempt, *, before: Callable[[], Awaitable[None]] | None = None
@@ -98,50 +126,60 @@ class Penalty:
         leave = await self._leave(place, attempt.credentials.password, keys)
         if isinstance(leave, Judgement):
             return leave
+        judged: Judgement | None = None
         cause: Cause | None = Cause.UNKNOWN  # of a client that leaves: its guess may have been heard
         try:
             if before is not None:
                 await before()
             said = await self._judges.ask_source(place, attempt)
             cause = _said_no(said)  # a guess counts whatever else the refusal may mean
-            judged = await self._in_context(place, said, known_good=leave.row is None)
+            judged = await self._in_context(place, said, keys, known_good=leave.row is None)
             if leave.row is None:
-                cause = _said_no(judged)
+                cause = None  # noted already
         except (StoreRefusal, StoreUnavailable):
             cause = None  # it was not asked
             raise
         finally:
             # not waited for: a session that was given must not be lost with a client that leaves here
-            self._note_soon(keys, leave, cause)
+            self._note_soon(keys, leave, cause, accepted=judged is not None and judged.session is not None)
         return judged
 
-    async def _in_context(self, place: Place, said: Judgement, *, known_good: bool) -> Judgement:
-        """Return what the source said, weighed with what it said before and of others."""
-        domain = place.domain.name
-        if said.outcome is Outcome.ACCEPTED:
-            self._pulse.accepted(domain)
-        if said.outcome is not Outcome.REFUSED or said.cause not in ABOUT_THE_PASSWORD:
-            return said
-        ago: float | None = None
-        if known_good:
-            self._pulse.good_refused(domain, place.address)
-            ago = await self._accepted_ago(place)
-        context = RefusalContext(accepted_ago=ago, good_refused=self._pulse.refused_at_once(domain))
-        cause = cause_in_context(said.cause, context)
-        if CAUSES[cause].answer is Answer.REFUSED:
-            return said
-        return replace(said, outcome=Outcome.UNAVAILABLE, cause=cause)
+    def logged_in(self, attempt: LoginAttempt) -> None:
+        """Note that somebody logged in from the attempt's network, wherever the password was right."""
+        self._networks.logged_in(self._network(attempt))
 
-    async def _accepted_ago(self, place: Place) -> float | None:
-        def look(conn: Connection) -> float | None:
-            account = accounts.find(conn, place.address)
-            return None if account is None else accepted_ago(conn, account.id)
+    async def _in_context(
+        self, place: Place, said: Judgement, keys: TryKeys, *, known_good: bool
+    ) -> Judgement:
+        """Return what the source said, weighed with what it said before and of others."""
+        cause = said.cause
+        if said.outcome is not Outcome.REFUSED or cause is None:
+            return said
+        about = cause in ABOUT_THE_PASSWORD
+
+        def look(conn: Connection) -> RefusalContext:
+            account = accounts.find(conn, place.address) if known_good else None
+            ago = None if account is None else accepted_ago(conn, account.id)
+            domain = place.domain.name
+            return RefusalContext(
+                accepted_ago=ago,
+                good_refused=wrong_tries.good_refused_lately(conn, domain, seconds=AT_ONCE_SECONDS),
+            )
+
+        def note_and_look(conn: Connection) -> RefusalContext:
+            wrong_tries.good_refused(conn, keys, cause)
+            return look(conn)
 
         try:
-            found: float | None = await self._database.read("last accepted", look)
+            if known_good and (about or cause in wrong_tries.CERTAIN):
+                context = await self._database.run("a good one refused", note_and_look, durable=False)
+            elif about:
+                context = await self._database.read("refused before", look)
+            else:
+                return said
         except StoreUnavailable:
-            return None  # the refusal was heard: it stands as it was worded
-        return found
+            return said  # the refusal was heard: it stands as it was worded
+        return _weighed(said, context)
 
     async def settled(self) -> None:
         """Wait until all answers are noted."""
@@ -153,43 +191,51 @@ class Penalty:
     async def _leave(self, place: Place, password: Secret, keys: TryKeys) -> _Leave | Judgement:
         """Return the leave to ask the source, or what is answered without asking."""
         decided = await self._decided(place, password, keys)
-        if decided is not None:
-            return decided
+        if decided.said is not None:
+            return decided.said
         deadline = self._reactor.seconds() + PATIENCE_SECONDS
         async with self._line(keys.account) as waited:
             stale = waited
             while True:
-                if stale and (decided := await self._decided(place, password, keys)) is not None:
-                    return decided
+                if stale:
+                    decided = await self._decided(place, password, keys)
+                    if decided.said is not None:
+                        return decided.said
                 got = await self._reserved(keys)
                 if got.refused is not None:
-                    return _from_memory(got.refused)
+                    return _from_memory(got.refused, decided.good_refused)
                 if got.row is not None:
-                    return _Leave(got.row)
+                    return _Leave(got.row, decided.good_refused)
                 if not got.passing or self._reactor.seconds() >= deadline:
                     return _held(got.full)
                 await task.deferLater(self._reactor, PAUSE_SECONDS, lambda: None)
                 stale = True
 
-    async def _decided(self, place: Place, password: Secret, keys: TryKeys) -> _Leave | Judgement | None:
-        """Decide without reserving; None for an unseen password that may have its try."""
+    async def _decided(self, place: Place, password: Secret, keys: TryKeys) -> _Decided:
+        """Decide without reserving; where nothing is decided, an unseen password may have its try."""
+        domain = place.domain.name
 
-        def look(conn: Connection) -> tuple[Reservation | None, Account | None]:
-            return wrong_tries.standing(conn, keys, self._limits), accounts.find(conn, place.address)
+        def look(conn: Connection) -> _Seen:
+            return _Seen(
+                wrong_tries.standing(conn, keys, self._limits),
+                accounts.find(conn, place.address),
+                wrong_tries.good_refused_lately(conn, domain, seconds=AT_ONCE_SECONDS),
+            )
 
-        against, account = await self._database.read("shield", look)
+        seen = await self._database.read("shield", look)
+        against, account = seen.against, seen.account
         if against is not None and against.refused is not None:
-            return _from_memory(against.refused)
+            return _Decided(seen.good_refused, _from_memory(against.refused, seen.good_refused))
         if (
             account is not None
             # it is the password of the account's own name at the source, and of no other name
             and account.source_login == place.source_login
             and await self._keeper.is_recorded(account, place.domain, password)
         ):
-            return _KNOWN_GOOD
+            return _Decided(seen.good_refused, _Leave(None, seen.good_refused))
         if against is not None and not against.passing:
-            return _held(against.full)
-        return None
+            return _Decided(seen.good_refused, _held(against.full))
+        return _Decided(seen.good_refused, None)
 
     def _reserved(self, keys: TryKeys) -> defer.Deferred[Reservation]:
         return self._database.run(
@@ -211,25 +257,26 @@ class Penalty:
 
     # --- after it
 
-    def _note_soon(self, keys: TryKeys, leave: _Leave, cause: Cause | None) -> None:
-        noting = defer.Deferred.fromCoroutine(self._note(keys, leave, cause))
+    def _note_soon(self, keys: TryKeys, leave: _Leave, cause: Cause | None, *, accepted: bool) -> None:
+        noting = defer.Deferred.fromCoroutine(self._note(keys, leave, cause, accepted=accepted))
         self._noting.add(noting)
         noting.addBoth(lambda _: self._noting.discard(noting))
 
-    async def _note(self, keys: TryKeys, leave: _Leave, cause: Cause | None) -> None:
+    async def _note(self, keys: TryKeys, leave: _Leave, cause: Cause | None, *, accepted: bool) -> None:
         """Write down what became of a try; one that cannot be written goes on to count."""
         row = leave.row
-        if row is None and cause not in wrong_tries.CERTAIN:
+        reopened = accepted and leave.good_refused > 0
+        if row is None and not reopened:
             return
 
         def write(conn: Connection) -> None:
-            if row is None:
-                assert cause is not None
-                wrong_tries.refused_known(conn, keys, cause)
-            elif cause is None:
+            if row is not None and cause is None:
                 wrong_tries.release(conn, row)
-            else:
+            elif row is not None and cause is not None:
                 wrong_tries.refused(conn, row, cause)
+            if reopened:
+                shut_out = leave.good_refused >= WHOLE_DOMAIN
+                wrong_tries.source_accepted(conn, keys.domain, was_shut_out=shut_out)
 
         try:
             await self._database.run("note a try", write, durable=False)
@@ -242,7 +289,18 @@ class Penalty:
         name = place.source_login or place.address
         account = self._hash(b"account\0", place.domain.name.encode(), b"\0", name.encode())
         password = self._hash(b"password\0", account, attempt.credentials.password.reveal())
-        return TryKeys(account, password, place.asked_source(attempt.protocol).host, place.address)
+        network = self._network(attempt)
+        return TryKeys(
+            account=account,
+            password=password,
+            source=place.asked_source(attempt.protocol).host,
+            address=place.address,
+            network=network,
+            trusted=network in self._networks,
+        )
+
+    def _network(self, attempt: LoginAttempt) -> bytes:
+        return self._hash(b"network\0", network_of(attempt.client.host).encode())[:NETWORK_OCTETS]
 
     def _hash(self, *parts: bytes) -> bytes:
         return hmac.digest(self._key, b"".join(parts), "sha256")[:KEY_OCTETS]
@@ -258,8 +316,18 @@ def _said_no(judged: Judgement) -> Cause | None:
     return Cause.UNKNOWN if judged.cause is Cause.UNKNOWN else None
 
 
-def _from_memory(cause: Cause) -> Judgement:
-    return Judgement(Outcome.REFUSED, cause=cause, text="refused at the source a moment ago", remembered=True)
+def _weighed(said: Judgement, context: RefusalContext) -> Judgement:
+    assert said.cause is not None
+    cause = cause_in_context(said.cause, context)
+    if CAUSES[cause].answer is Answer.REFUSED:
+        return said
+    return replace(said, outcome=Outcome.UNAVAILABLE, cause=cause)
+
+
+def _from_memory(cause: Cause, good_refused: int) -> Judgement:
+    """Repeat a refusal; while a whole domain is shut out it says nothing about a password."""
+    said = Judgement(Outcome.REFUSED, cause=cause, text="refused at the source a moment ago", remembered=True)
+    return _weighed(said, RefusalContext(good_refused=good_refused))
 
 
 def _held(full: Full | None) -> Judgement:

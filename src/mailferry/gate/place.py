@@ -29,8 +29,8 @@ class Place:
     window_open: bool
     freeze_expired: bool = False
     """The account's freeze has passed its deadline: whoever meets it sets it back."""
-    password_epoch: int | None = None
-    """Of the password that was recorded before any server was asked."""
+    password_epoch: int = 0
+    """Of the password that was recorded before any server was asked; 0 while there was none."""
 
     @property
     def phase(self) -> Phase:

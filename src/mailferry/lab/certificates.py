@@ -12,14 +12,19 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+OTHER_NAME = "*.qiye.example"
+"""What the certificate of a provider is for that serves customers under names of their own."""
+
 
 @dataclass(frozen=True, slots=True)
 class CertificateFiles:
-    """PEM files: the authority's certificate, a host's chain, and its key."""
+    """PEM files: the authority's certificate, a host's certificate, its key, and one for `OTHER_NAME`."""
 
     authority: Path
     certificate: Path
     key: Path
+    other_name: Path
+    """Of the same authority and key."""
 
 
 def make_certificates(
@@ -27,7 +32,9 @@ def make_certificates(
 ) -> CertificateFiles:
     """Write a new authority and a certificate for `hosts` into `folder`, valid for 30 days."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = CertificateFiles(folder / "authority.pem", folder / "certificate.pem", folder / "key.pem")
+    files = CertificateFiles(
+        *(folder / f"{name}.pem" for name in ("authority", "certificate", "key", "other_name"))
+    )
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mailferry rehearsal authority")])
     authority = (
@@ -38,21 +45,24 @@ def make_certificates(
         .sign(authority_key, hashes.SHA256())
     )
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = (
-        _draft(
-            x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])]), authority_name, key.public_key()
+
+    def issued(names: tuple[str, ...]) -> x509.Certificate:
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+        return (
+            _draft(subject, authority_name, key.public_key())
+            .add_extension(x509.SubjectAlternativeName([_name(host) for host in names]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(signs=False), critical=True)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
+            )
+            .sign(authority_key, hashes.SHA256())
         )
-        .add_extension(x509.SubjectAlternativeName([_name(host) for host in hosts]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(signs=False), critical=True)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
-        )
-        .sign(authority_key, hashes.SHA256())
-    )
+
     pem = serialization.Encoding.PEM
     files.authority.write_bytes(authority.public_bytes(pem))
-    files.certificate.write_bytes(certificate.public_bytes(pem))
+    files.certificate.write_bytes(issued(hosts).public_bytes(pem))
+    files.other_name.write_bytes(issued((OTHER_NAME,)).public_bytes(pem))
     files.key.touch(mode=0o600)
     files.key.write_bytes(
         key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

@@ -13,6 +13,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mailferry.lab.line_quirks import GREETING_SECONDS, Drips, IdleWatch, RestartPoint
 from mailferry.lab.premises import Premises, SessionRecord
 from mailferry.lab.server_tls import ServerTls
 
@@ -47,6 +48,11 @@ class LabConnection(Protocol, ABC):
         self._full = False
         self._room: Deferred[None] | None = None
         self._line: Deferred[bytes] | None = None
+        self._pause: Deferred[None] | None = None
+        self._alarm: Any = None
+        self._idle: IdleWatch | None = None
+        self._drips = Drips(reactor, self._write)
+        self._restart = RestartPoint(premises)
         self._ended: Deferred[None] = Deferred()
 
     # what a face adds
@@ -75,7 +81,11 @@ class LabConnection(Protocol, ABC):
 
     def send(self, octets: bytes) -> None:
         """Send octets; nothing happens when the client is gone."""
-        if not self._gone and self.transport is not None:
+        if self._gone or self.transport is None:
+            return
+        if self._drips or self.premises.has("split_answers"):
+            self._drips.send(octets)
+        else:
             self.transport.write(octets)
 
     async def room(self) -> None:
@@ -96,6 +106,17 @@ class LabConnection(Protocol, ABC):
         self._line = Deferred()
         return await self._line
 
+    async def pause(self, seconds: float) -> None:
+        """Let the client wait."""
+        self._pause = Deferred()
+        self._alarm = self.reactor.callLater(seconds, self._go_on)
+        await self._pause
+
+    def heard(self, verb: str) -> None:
+        """Note that a command came; not all of them count as a sign of life."""
+        if self._idle is not None:
+            self._idle.heard(verb)
+
     async def in_thread(self, work: Callable[..., Any], *arguments: object) -> Any:
         """Run blocking work (slow hashes) in the reactor's thread pool."""
         return await deferToThreadPool(self.reactor, self.reactor.getThreadPool(), work, *arguments)
@@ -115,12 +136,16 @@ class LabConnection(Protocol, ABC):
         """Become TLS; octets that came in clear behind the command are dropped (RFC 3501, 6.2.1)."""
         assert self.tls_options is not None
         self.buffer.clear()
+        if self._drips:
+            self._drips.flush()
         self.transport.startTLS(self.tls_options)
         self.secure = self.record.secure = True
 
     def hang_up(self) -> None:
         """Close once all that was sent is out."""
-        if self.transport is not None and not self._gone:
+        if self._drips:
+            self._drips.when_dry(self.hang_up)
+        elif self.transport is not None and not self._gone:
             self.transport.unregisterProducer()  # TLS does not close while a producer is registered
             self.transport.loseConnection()
 
@@ -136,7 +161,9 @@ class LabConnection(Protocol, ABC):
         """Greet."""
         self.transport.setTcpNoDelay(True)
         self.transport.registerProducer(self, True)
-        self.greet()
+        self._idle = IdleWatch(self.premises, self.protocol_name, self.reactor, self.hang_up)
+        self._busy = True
+        ensureDeferred(self._begin()).addErrback(self._broke).addCallback(self._done)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
         """Take octets; hand a waited-for line on, else look for commands."""
@@ -153,8 +180,13 @@ class LabConnection(Protocol, ABC):
         self._gone = True
         self.record.open = False
         self.left()
-        waiting = [d for d in (self._line, self._room) if d is not None]
-        self._line = self._room = None
+        if self._idle is not None:
+            self._idle.end()
+        self._drips.end()
+        if self._alarm is not None and self._alarm.active():
+            self._alarm.cancel()
+        waiting = [d for d in (self._line, self._room, self._pause) if d is not None]
+        self._line = self._room = self._pause = None
         for deferred in waiting:
             deferred.errback(HungUp())
         if self.on_lost is not None:
@@ -175,11 +207,27 @@ class LabConnection(Protocol, ABC):
     def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
         """The transport is gone; connectionLost says so as well."""
 
+    def _write(self, octets: bytes) -> None:
+        self.transport.write(octets)
+
+    async def _begin(self) -> None:
+        if self.premises.has("greeting_slow"):
+            await self.pause(GREETING_SECONDS)
+        self.greet()
+
+    def _go_on(self) -> None:
+        waiting, self._pause = self._pause, None
+        if waiting is not None:
+            waiting.callback(None)
+
     def _consume(self) -> None:
         if self._looping:
             return
         self._looping = True
         while not self._busy and not self._gone and (command := self.next_command()) is not None:
+            if self._restart.reached():
+                self.abort()
+                break
             self._busy = True
             ensureDeferred(self.perform(command)).addErrback(self._broke).addCallback(self._done)
         self._looping = False

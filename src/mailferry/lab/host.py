@@ -71,7 +71,9 @@ class LabHost:
             master=master,
             plaintext_login=plaintext_login,
         )
-        self.tls_options = None if tls is None else ServerTls(tls)
+        self.tls_options = (
+            None if tls is None else ServerTls(tls, lambda: self.premises.has("tls_cert_other_name"))
+        )
         self._ports: dict[str, int] = dict.fromkeys(SERVICES, 0)
         self._listening: dict[str, tuple[Any, _Factory]] = {}
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
+from mailferry.lab import append_quirks
 from mailferry.lab.imap_reader import BadCommand, Command, Literal, Value, text, words
 from mailferry.lab.imap_session import ImapSession, No, Verb
 
@@ -38,13 +39,14 @@ async def append(session: ImapSession, command: Command) -> bytes:
     if box is None or not box.selectable:
         raise No("[TRYCREATE] Mailbox does not exist")
     for upload in uploads:
-        _check(session, upload)
+        append_quirks.check(session, upload.octets)
     kept = []
     for upload in uploads:
         flags = upload.flags
         if session.has("no_keywords"):
             flags = frozenset(flag for flag in flags if flag.startswith(b"\\"))
         kept.append(box.add(upload.octets, flags=flags, internal_date=upload.internal_date).uid)
+    append_quirks.kept(session)
     if session.has("no_uidplus"):
         return b"Append completed."
     return b"[APPENDUID %d %s] Append completed." % (box.uidvalidity, uid_ranges(kept))
@@ -100,13 +102,6 @@ def _uploads(arguments: list[Value]) -> Iterator[Upload]:
             when = parse_date(value)
     if waiting:
         raise BadCommand("APPEND without a message")
-
-
-def _check(session: ImapSession, upload: Upload) -> None:
-    if session.has("append_limit") and len(upload.octets) > session.premises.append_limit:
-        raise No(f"Mail length {len(upload.octets)} exceeded!")
-    if session.has("append_nul_refused") and b"\0" in upload.octets:
-        raise No("Message contains NUL characters")
 
 
 VERBS = {"APPEND": Verb(append)}

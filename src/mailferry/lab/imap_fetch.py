@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from mailferry.lab import fetch_quirks
 from mailferry.lab.imap_reader import BadCommand, Command, text, words
-from mailferry.lab.imap_session import ImapSession, Verb
-from mailferry.lab.imap_structure import envelope, parse_part, section, split_header, structure
+from mailferry.lab.imap_session import ImapSession, No, Verb
+from mailferry.lab.imap_structure import envelope, parse_part, section, structure
 from mailferry.lab.imap_view import flag_list
 from mailferry.lab.mailstore import LabMessage
 
@@ -41,8 +42,13 @@ async def fetch(session: ImapSession, command: Command) -> bytes:
     chosen = view.chosen(text(command.arguments[0]), uid=command.uid, ascending_only=ascending)
     reads = any(_BODY.fullmatch(i) and b".PEEK" not in i.upper()[:9] for i in items) or b"RFC822" in items
     reads = reads or b"RFC822.TEXT" in items
-    rows = [(index + 1, view.rows[index]) for index in chosen]
+    bodies = any(_whole(item) for item in items)
+    fetch_quirks.throttled(session)
+    session.partly, session.peeking = False, not reads
+    rows = [(fetch_quirks.numbered(session, index + 1), view.rows[index]) for index in chosen]
     for number, message in rows:
+        if bodies and not fetch_quirks.given_out(session, message):
+            continue
         extra: list[bytes] = []
         if reads and not view.read_only and b"\\Seen" not in message.flags:
             view.mailbox.reflag(message.uid, message.flags | {b"\\Seen"})
@@ -52,9 +58,19 @@ async def fetch(session: ImapSession, command: Command) -> bytes:
         if session.has("fetch_order"):
             values.reverse()
             session.send(b"* %d FETCH (FLAGS %s)" % (number, flag_list(message.flags)))
+        if session.has("fetch_number_wrong"):
+            session.send(b"* %d EXISTS" % len(view.rows))
         session.link.send(b"* %d FETCH (%s)\r\n" % (number, b" ".join(values)))
         await session.link.room()
-    return b"Fetch completed."
+    if session.partly:
+        raise No("Some messages could not be FETCHed (Failure)")
+    return (b"[THROTTLED] " if session.has("gmail_throttled") else b"") + b"Fetch completed."
+
+
+def _whole(item: bytes) -> bool:
+    """Whether an item asks for a message as a whole."""
+    found = _BODY.fullmatch(_OLD.get(item, item))
+    return found is not None and not found[2]
 
 
 def _items(command: Command) -> list[bytes]:
@@ -82,7 +98,7 @@ def _value(session: ImapSession, message: LabMessage, item: bytes) -> bytes:
         case b"INTERNALDATE":
             return b"INTERNALDATE " + date_text(message)
         case b"RFC822.SIZE":
-            return b"RFC822.SIZE %d" % len(message.octets)
+            return b"RFC822.SIZE %d" % fetch_quirks.size(session, message)
         case b"ENVELOPE":
             return b"ENVELOPE " + envelope(message.octets)
         case b"BODY" | b"BODYSTRUCTURE":
@@ -96,14 +112,15 @@ def _value(session: ImapSession, message: LabMessage, item: bytes) -> bytes:
     if found[3] is not None:
         first, count = int(found[3]), int(found[4])
         octets, label = octets[first : first + count], label + b"<%d>" % first
-    return b"%s {%d}\r\n%s" % (label, len(octets), octets)
+    return b"%s %s" % (label, fetch_quirks.literal(session, message, octets, whole=not found[2]))
 
 
 def _octets(session: ImapSession, message: LabMessage, asked: bytes) -> bytes | None:
-    whole = message.octets
-    if session.has("header_only"):
-        whole = split_header(whole)[0]
-    return whole if not asked else section(whole, asked)
+    whole = fetch_quirks.body(session, message)
+    if not asked:
+        return whole
+    found = section(whole, asked)
+    return None if found is None else fetch_quirks.part(session, found)
 
 
 VERBS = {"FETCH": Verb(fetch, needs_mailbox=True, tells_expunge=False)}

@@ -62,6 +62,7 @@ class ImapConnection(LabConnection):
             self.send(command.tag + b" BAD %s\r\n" % str(command).encode("latin-1", "replace"))
             return
         self._write_down(command)
+        self.heard(command.verb)
         verb = VERBS.get(command.verb)
         try:
             answer = b"OK " + await self._answer(command, verb)

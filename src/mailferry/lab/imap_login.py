@@ -7,7 +7,7 @@ import binascii
 
 from mailferry.lab.imap_reader import BadCommand, Command, text
 from mailferry.lab.imap_session import ImapSession, No, Verb
-from mailferry.lab.refusals import TOO_MANY, imap_refusal
+from mailferry.lab.refusals import nobody_enters, refusal, too_many
 
 _OPTIONAL = (
     (b"LITERAL+", "no_literal_plus"),
@@ -156,21 +156,29 @@ async def _judge(session: ImapSession, authcid: bytes, password: bytes, authzid:
     address: str | None = await link.in_thread(premises.judge, authcid, password, authzid)
     if address is None and session.has("exchange_not_connected"):
         address, session.not_connected = premises.find(authcid), True
-    blocked = session.has("post_cutover_block") or session.has("m365_logindisabled")
+    blocked = nobody_enters(premises, "imap", secure=link.secure)
     if address is None or blocked or "imap" not in premises.accounts[address].protocols:
-        if session.has("gmail_web"):
-            session.send(b"* NO [WEBALERT https://accounts.example/signin] Web login required.")
-        status, _, words = imap_refusal(premises).partition(b" ")
-        raise No(words.decode("latin-1"), status)
-    crowd = [r for r in premises.logins(address, "imap") if r.open]
-    if session.has("dovecot_userip") and len(crowd) >= premises.connection_limit:
-        raise No("[UNAVAILABLE] " + (TOO_MANY % premises.connection_limit).decode())
+        raise await _refused(session)
+    words = too_many(premises, sum(record.open for record in premises.logins(address, "imap")))
+    if words is not None:
+        raise No(words)
     session.address = link.record.address = address
     if session.has("tencent_no_caps_on_login"):
         return b"Success login ok"
     if session.has("nginx_front") or session.not_connected:
         return b"LOGIN completed."
     return b"[CAPABILITY %s] Logged in" % capabilities(session)
+
+
+async def _refused(session: ImapSession) -> No:
+    """Return the refusal of this host, when it is time for it."""
+    row = refusal(session.premises, "imap", secure=session.link.secure)
+    if row.after:
+        await session.link.pause(row.after)
+    if row.before:
+        session.send(row.before)
+    status, _, words = row.imap.partition(b" ")
+    return No(words.decode("latin-1"), status)
 
 
 VERBS = {

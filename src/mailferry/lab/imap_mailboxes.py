@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from mailferry.lab import listing_quirks
 from mailferry.lab.imap_reader import BadCommand, Command, Value, quoted, text, words
 from mailferry.lab.imap_session import ImapSession, No, Verb
 from mailferry.lab.imap_view import View, flag_list
-from mailferry.lab.mailstore import INBOX, ROLES, LabMailbox, LabMessage
+from mailferry.lab.listing_quirks import Row
+from mailferry.lab.mailstore import INBOX, ROLES, LabMailbox
 
 SYSTEM_FLAGS = frozenset({b"\\Answered", b"\\Flagged", b"\\Deleted", b"\\Seen", b"\\Draft"})
 _STATUS_ITEMS = (b"MESSAGES", b"RECENT", b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN", b"SIZE")
@@ -20,7 +22,8 @@ async def namespace(session: ImapSession, _: Command) -> bytes:
         raise BadCommand("Unknown command")
     if session.has("namespace_lie"):
         raise BadCommand("command syntax error")
-    session.send(b'* NAMESPACE (("" %s)) NIL NIL' % quoted(session.store.delimiter))
+    delimiter = b"NIL" if session.has("list_no_separator") else quoted(session.store.delimiter)
+    session.send(b'* NAMESPACE (("%s" %s)) NIL NIL' % (session.store.prefix, delimiter))
     return b"Namespace completed."
 
 
@@ -32,14 +35,17 @@ async def listing(session: ImapSession, command: Command) -> bytes:
         only = {word.upper() for word in words(arguments.pop(0))}
     if len(arguments) < 2:
         raise BadCommand("LIST takes a reference and a pattern")
+    if len(arguments) > 2 and session.has("no_list_return"):
+        raise BadCommand("Command Argument Error. 12")
     reference, patterns = text(arguments[0]), words(arguments[1])
     returned, status_items = _return_options(arguments[2:])
-    if patterns == [b""]:
+    if patterns == [b""] and not session.has("sina_list_root"):
         session.send(b'* LIST (\\Noselect) %s ""' % quoted(session.store.delimiter))
         return b"List completed."
     xlist = command.verb == "XLIST"
     roles = xlist or not session.has("no_special_use")
-    for box in _matching(session, reference, patterns):
+    rows = []
+    for box in _matching(session, reference, [pattern or b"*" for pattern in patterns]):
         subscribed = box.name in session.store.subscriptions
         if b"SUBSCRIBED" in only and not subscribed:
             continue
@@ -50,12 +56,12 @@ async def listing(session: ImapSession, command: Command) -> bytes:
             marks.append(b"\\Inbox")
         if subscribed and (b"SUBSCRIBED" in only or b"SUBSCRIBED" in returned):
             marks.append(b"\\Subscribed")
-        session.send(
-            b"* %s (%s) %s %s"
-            % (command.verb.encode(), b" ".join(marks), quoted(session.store.delimiter), quoted(box.name))
-        )
-        if status_items and box.selectable and not session.has("list_status_lie"):
-            session.send(_status_line(session, box, status_items))
+        rows.append(Row(box.name, tuple(marks), session.store.delimiter, quoted(box.name)))
+    for row in listing_quirks.listed(session, rows):
+        session.send(row.line(command.verb.encode()))
+        found = session.store.find(row.name)
+        if status_items and found is not None and found.selectable and not session.has("list_status_lie"):
+            session.send(_status_line(session, found, status_items))
     return b"List completed."
 
 
@@ -123,9 +129,18 @@ async def select(session: ImapSession, command: Command) -> bytes:
     _let_go(session)
     if session.has("netease_unsafe_login") and not session.id_sent:
         raise No(f"{command.verb} Unsafe Login. Please contact kefu@188.com for help")
-    box = _selectable(session, text(command.arguments[0]) if command.arguments else b"")
+    name = text(command.arguments[0]) if command.arguments else b""
+    if session.has("netease_ghost") and name == listing_quirks.GHOST:
+        raise No(f"{command.verb} folder not exist")
+    box = _selectable(session, name)
     read_only = command.verb == "EXAMINE"
-    view = session.view = View(box, read_only=read_only, visible=session.visible)
+    view = session.view = View(
+        box,
+        read_only=read_only,
+        rows=listing_quirks.shown(session, box),
+        visible=lambda message: listing_quirks.visible(session, message),
+    )
+    listing_quirks.selected(session)
     known = SYSTEM_FLAGS | box.keywords()
     lasting = known if session.has("no_keywords") else known | {b"\\*"}
     session.send(b"* FLAGS " + flag_list(known))
@@ -134,9 +149,11 @@ async def select(session: ImapSession, command: Command) -> bytes:
     )
     session.send(b"* %d EXISTS" % len(view.rows))
     session.send(b"* 0 RECENT")
-    session.send(b"* OK [UIDVALIDITY %d] UIDs valid" % _uidvalidity(session, box))
-    if not session.has("netease_status"):
-        session.send(b"* OK [UIDNEXT %d] Predicted next UID" % box.uidnext)
+    validity = listing_quirks.uidvalidity(session, box, examined=read_only)
+    session.send(b"* OK [UIDVALIDITY %d] UIDs valid" % validity)
+    following = listing_quirks.uidnext(session, box)
+    if following is not None:
+        session.send(b"* OK [UIDNEXT %d] Predicted next UID" % following)
     mode = b"[READ-ONLY] Examine" if read_only else b"[READ-WRITE] Select"
     return mode + b" completed."
 
@@ -158,32 +175,29 @@ def _let_go(session: ImapSession) -> None:
 
 def _selectable(session: ImapSession, name: bytes) -> LabMailbox:
     box = session.store.mailbox(name)
+    if not box.selectable and session.has("gmail_labels"):
+        raise No(f"[NONEXISTENT] Unknown Mailbox: {name.decode()} (now in authenticated state) (Failure)")
     if not box.selectable:
         raise No("[NONEXISTENT] Mailbox is not selectable")
     return box
 
 
-def _uidvalidity(session: ImapSession, box: LabMailbox) -> int:
-    return 1 if session.has("netease_status") and box.name == INBOX else box.uidvalidity
-
-
 def _status_line(session: ImapSession, box: LabMailbox, items: Iterable[bytes]) -> bytes:
-    shown: list[LabMessage] = [m for m in box.messages.values() if session.visible(m)]
-    values = {
+    shown = listing_quirks.shown(session, box)
+    values: dict[bytes, int | None] = {
         b"MESSAGES": len(shown),
         b"RECENT": 0,
-        b"UIDNEXT": box.uidnext,
-        b"UIDVALIDITY": _uidvalidity(session, box),
+        b"UIDNEXT": listing_quirks.uidnext(session, box),
+        b"UIDVALIDITY": listing_quirks.uidvalidity(session, box),
         b"UNSEEN": sum(b"\\Seen" not in m.flags for m in shown),
         b"SIZE": sum(len(m.octets) for m in shown),
     }
-    if session.has("netease_status"):
-        del values[b"UIDNEXT"]
     asked = [item.upper() for item in items]
     unknown = set(asked) - set(_STATUS_ITEMS)
     if unknown:
         raise BadCommand("Unknown status item")
-    pairs = b" ".join(b"%s %d" % (item, values[item]) for item in asked if item in values)
+    told = ((item, values[item]) for item in asked)
+    pairs = b" ".join(b"%s %d" % (item, value) for item, value in told if value is not None)
     return b"* STATUS %s (%s)" % (quoted(box.name), pairs)
 
 

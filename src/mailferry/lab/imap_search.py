@@ -116,7 +116,11 @@ async def search(session: ImapSession, command: Command) -> bytes:
         for number, message in enumerate(view.rows, 1)
         if test(number, message)
     ]
-    session.send(b"* SEARCH" + b"".join(b" %d" % hit for hit in hits))
+    if session.has("search_wrong_set") and any(v in (b"SUBJECT", b"FROM") for v in command.arguments):
+        hits = list(range(1, len(view.rows) + 1))
+    if hits or not session.has("search_empty_silent"):
+        blank = b" " if not hits and session.has("search_empty_blank") else b""
+        session.send(b"* SEARCH" + b"".join(b" %d" % hit for hit in hits) + blank)
     return b"Search completed."
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 from mailferry.lab.connection import LabConnection
 from mailferry.lab.imap_reader import Command
 from mailferry.lab.imap_view import View
-from mailferry.lab.mailstore import LabMessage, Mailstore
+from mailferry.lab.mailstore import Mailstore
 from mailferry.lab.premises import Premises
-
-VISIBLE_DAYS = 30
 
 
 class No(Exception):
@@ -36,6 +33,13 @@ class ImapSession:
         self.not_connected = False
         self.closing = False
         self.upgrading = False
+        self.partly = False
+        """Whether the FETCH at hand left messages out."""
+        self.peeking = False
+        """Whether the FETCH at hand leaves \\Seen alone."""
+        self.fetches = 0
+        self.errors = 0
+        self.throttled_until: float | None = None
 
     @property
     def store(self) -> Mailstore:
@@ -62,12 +66,6 @@ class ImapSession:
         if self.selected.read_only:
             raise No("[READ-ONLY] Mailbox is open for reading only")
         return self.selected
-
-    def visible(self, message: LabMessage) -> bool:
-        """Say whether the host shows this message at all."""
-        if not (self.has("window_30d") or self.has("imap_window_30d")):
-            return True
-        return message.internal_date > datetime.now(UTC) - timedelta(days=VISIBLE_DAYS)
 
 
 Handler: TypeAlias = Callable[[ImapSession, Command], Awaitable[bytes]]

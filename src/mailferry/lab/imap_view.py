@@ -39,12 +39,17 @@ class View:
     """The rows of one selected mailbox; a row stays until its EXPUNGE was told."""
 
     def __init__(
-        self, mailbox: LabMailbox, *, read_only: bool, visible: Callable[[LabMessage], bool] = lambda _: True
+        self,
+        mailbox: LabMailbox,
+        *,
+        read_only: bool,
+        rows: list[LabMessage],
+        visible: Callable[[LabMessage], bool],
     ) -> None:
         self.mailbox = mailbox
         self.read_only = read_only
         self._visible = visible
-        self.rows = [m for m in mailbox.messages.values() if visible(m)]
+        self.rows = rows
         self._shown = {m.uid: m.flags for m in self.rows}
         self._high = mailbox.uidnext - 1
         self._version = mailbox.version

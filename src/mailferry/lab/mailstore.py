@@ -118,8 +118,11 @@ class Mailstore:
         first_uidvalidity: int = 1000,
         first_uid: int = 1,
         uidl_prefix: bytes = b"",
+        prefix: bytes = b"",
     ) -> None:
         self.delimiter = delimiter
+        self.prefix = prefix
+        """Of the personal namespace (RFC 2342): what users' mailboxes are below."""
         self.uidl_prefix = uidl_prefix
         self.first_uid = first_uid
         self._next_uidvalidity = first_uidvalidity

@@ -7,13 +7,12 @@ import binascii
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mailferry.lab.connection import LabConnection
-from mailferry.lab.imap_session import VISIBLE_DAYS
+from mailferry.lab.listing_quirks import young
 from mailferry.lab.mailstore import LabMessage
-from mailferry.lab.refusals import pop3_refusal
+from mailferry.lab.refusals import nobody_enters, refusal
 
 
 class Err(Exception):
@@ -74,6 +73,7 @@ class Pop3Connection(LabConnection):
         word, _, rest = command.partition(b" ")
         verb = word.upper().decode("latin-1")
         self.record.commands.append(verb if verb in {"PASS", "AUTH"} else command.decode("latin-1"))
+        self.heard(verb)
         table = self._before if self.address is None else self._after
         try:
             handler = table.get(verb)
@@ -99,6 +99,8 @@ class Pop3Connection(LabConnection):
 
     def left(self) -> None:
         """Forget what was marked as deleted: the connection ended without QUIT."""
+        if self.premises.has("pop3_dele_on_drop"):
+            self._remove()
         self.deleted.clear()
 
     # before the login
@@ -161,8 +163,11 @@ class Pop3Connection(LabConnection):
     async def _judge(self, authcid: bytes, password: bytes, authzid: bytes = b"") -> bytes:
         premises = self.premises
         address: str | None = await self.in_thread(premises.judge, authcid, password, authzid)
-        if address is None or premises.has("post_cutover_block"):
-            raise Err(pop3_refusal(premises).decode("latin-1"))
+        if address is None or nobody_enters(premises, "pop3", secure=self.secure):
+            row = refusal(premises, "pop3", secure=self.secure)
+            if row.after:
+                await self.pause(row.after)
+            raise Err(row.pop3.decode("latin-1"))
         if "pop3" not in premises.accounts[address].protocols:
             raise Err("[AUTH] POP3 access is disabled for this account.")
         if premises.has("pop3_lock") and any(r.open for r in premises.logins(address, "pop3")):
@@ -191,9 +196,7 @@ class Pop3Connection(LabConnection):
     def _visible(self, message: LabMessage) -> bool:
         if self.premises.has("pop3_retr_hides") and message.sha256 in self.premises.retrieved:
             return False
-        if not (self.premises.has("window_30d") or self.premises.has("pop3_window_30d")):
-            return True
-        return message.internal_date > datetime.now(UTC) - timedelta(days=VISIBLE_DAYS)
+        return young(message) or not (self.premises.has("window_30d") or self.premises.has("pop3_window_30d"))
 
     # after the login
 
@@ -225,12 +228,23 @@ class Pop3Connection(LabConnection):
     async def _retr(self, arguments: list[bytes]) -> bytes:
         number = self._number(arguments)
         message = self.drop[number - 1]
+        self._download(number, message)
         octets = message.octets
         if self.premises.has("pop3_cut_short") and number % 3 == 0 and number not in self.cut:
             self.cut.add(number)
             octets = octets[: len(octets) // 2]
         self.premises.retrieved.add(message.sha256)
         return b"%d octets\r\n%s." % (len(message.octets), self._on_the_wire(octets))
+
+    def _download(self, number: int, message: LabMessage) -> None:
+        """Raise Err where Coremail does not give a message out."""
+        premises = self.premises
+        if premises.troubles("coremail_letter", message.uid):
+            raise Err(f"Can't get the letter {message.uidl.decode()}[301], try again later")
+        if premises.has("coremail_exceed"):
+            if premises.spent["downloads"] >= premises.patience:
+                raise Err(f"Download exceed. msg={number}")
+            premises.spent["downloads"] += 1
 
     async def _top(self, arguments: list[bytes]) -> bytes:
         if self.premises.has("pop3_no_top"):
@@ -254,11 +268,14 @@ class Pop3Connection(LabConnection):
         return b""
 
     async def _quit(self, _: list[bytes]) -> bytes:
+        self._remove()
+        self.deleted.clear()
+        return b"Logging out."
+
+    def _remove(self) -> None:
         if self.address is not None and self.deleted:
             inbox = self.premises.store(self.address).inbox
             inbox.remove([self.drop[number - 1].uid for number in self.deleted])
-            self.deleted.clear()
-        return b"Logging out."
 
     def _rows(self) -> list[tuple[int, LabMessage]]:
         return [(n, m) for n, m in enumerate(self.drop, 1) if n not in self.deleted]

@@ -6,6 +6,7 @@ hash that stands there at this moment.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +55,8 @@ class Premises:
     master: tuple[str, bytes] | None = None
     plaintext_login: bool = True
     append_limit: int = 1024 * 1024
-    connection_limit: int = 10
+    connection_limit: int | None = None
+    """Sessions of an account, where a quirk counts them; None: as many as that provider allows."""
     records: list[SessionRecord] = field(default_factory=list)
     wrong_tries: dict[str, int] = field(default_factory=dict)
     pop3_logins: dict[str, float] = field(default_factory=dict)
@@ -66,10 +68,24 @@ class Premises:
     """The POP3 command that is never answered."""
     retrieved: set[str] = field(default_factory=set)
     """Digests of messages that were retrieved over POP3."""
+    troubled: frozenset[int] | None = None
+    """UIDs of the messages with which quirks of FETCH and RETR have trouble; None: all."""
+    patience: int = 5
+    """How often a client may ask before a quirk of limits sets in."""
+    octet_limit: int = 20_000
+    """Octets of bodies that an account may fetch where a quirk counts them."""
+    folder_cap: int = 1000
+    """Messages of a mailbox that are shown where a quirk caps them."""
+    spent: Counter[str] = field(default_factory=Counter)
+    """What quirks that count have counted, by quirk."""
 
     def has(self, quirk: str) -> bool:
         """Say whether the quirk is switched on now."""
         return quirk in self.quirks
+
+    def troubles(self, quirk: str, uid: int) -> bool:
+        """Say whether the quirk is on and means this message."""
+        return self.has(quirk) and (self.troubled is None or uid in self.troubled)
 
     def open_record(self, protocol: str) -> SessionRecord:
         """Begin the record of a connection."""

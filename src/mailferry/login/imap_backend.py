@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from mailferry.login.actions import Failed, Proved, Stage
 from mailferry.login.imap_login_forms import LoginForm, NoForm, check_credentials, login_forms
-from mailferry.login.scripted_backend import Broken, Script, ScriptedBackend, Wait
+from mailferry.login.scripted_backend import BROKEN, Broken, Script, ScriptedBackend, Wait
 from mailferry.model.access import Credentials, TlsMode
 from mailferry.model.profile import Profile, SendId
 from mailferry.wire.imap_commands import quoted
@@ -257,7 +257,10 @@ class ImapBackend(ScriptedBackend[Response]):
             self._capabilities = code.words()
 
     def _refused(self, done: Tagged, *, judged: bool) -> Failed:
-        return self._failed(judged=judged, code=_name(done.code), text=self._words(done))
+        code = _name(done.code)
+        if code is None and not judged and done.status == b"BAD":
+            code = BROKEN  # the command was not understood, whatever its text says
+        return self._failed(judged=judged, code=code, text=self._words(done))
 
     def _words(self, said: Tagged | _SaidBye) -> bytes:
         return b" / ".join([*self._notes, _with_code(said.code, said.text)])
@@ -303,6 +306,11 @@ class ImapBackend(ScriptedBackend[Response]):
             if parts[0].startswith(b"* "):
                 return Untagged(b"?")  # nothing that a login depends on
             raise Broken("an answer that is not IMAP") from None
+
+
+def identifies(profile: Profile) -> bool:
+    """Whether a server of this kind is told who we are (RFC 2971)."""
+    return profile.send_id is not SendId.NEVER
 
 
 def _name(code: Code | None) -> str | None:

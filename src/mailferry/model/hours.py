@@ -24,6 +24,11 @@ class Hours:
             inside = minute >= self.begin or minute < self.end
         return 0.0 if inside else ((self.begin - minute) % DAY_MINUTES) * 60.0
 
+    @property
+    def share(self) -> float:
+        """The part of the day that it is."""
+        return (self.end - self.begin) % DAY_MINUTES / DAY_MINUTES
+
     def __str__(self) -> str:
         return "-".join(f"{minute // 60:02d}:{minute % 60:02d}" for minute in (self.begin, self.end))
 

@@ -147,6 +147,9 @@ class Profile:
     strip_parents: tuple[str, ...] = ()
     """Decoded parent names that are dropped on the copy (Tencent's 其他文件夹)."""
 
+    placeholder_patterns: tuple[str, ...] = ()
+    """Regular expressions within the first lines of a text that it gives in place of a message."""
+
     # what it bears
     max_connections: int | None = None
     """Sessions of one account, the user's own included."""

@@ -71,6 +71,9 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+Octets = bytes | memoryview
+"""What `write` takes. A view is only looked at during the call: what cannot go out at once is copied."""
+
 Ends = tuple[Address, Address]
 """Peer and host of a connection."""
 
@@ -105,6 +108,18 @@ class HalfCloseUser(Protocol):
 
     def finished(self) -> None:
         """Learn that the peer will send no more, but may still read."""
+        ...
+
+
+class BorrowingUser(Protocol):
+    """A CarrierUser that looks at octets where they were read, and is done with them when it returns.
+
+    A carrier that can lend calls `lent` in place of `received` for what comes while the user is attached; what
+    was held for it still comes by `received`.
+    """
+
+    def lent(self, view: memoryview) -> None:
+        """Take octets that stand in a buffer which the next read fills anew."""
         ...
 
 
@@ -153,7 +168,7 @@ class Carrier(Protocol):
         """Leave the carrier without a user; what arrives is held for the next one."""
         ...
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Octets) -> None:
         """Send octets, buffering what the network does not take now."""
         ...
 

@@ -16,8 +16,8 @@ from mailferry.model.causes import Cause, Unavailable
 from mailferry.net.carrier import Carrier
 from mailferry.net.dial import CannotDial, IpAddress, Race, resolve
 from mailferry.net.net_reactor import NetReactor
+from mailferry.net.sockets import sockets_for
 from mailferry.net.tls_client import ClientTls
-from mailferry.net.twisted_carrier import TwistedCarrier
 from mailferry.wire.proxy_header import Endpoint, proxy_header
 
 CONNECT_SECONDS = 30.0
@@ -40,6 +40,7 @@ class Connector:
     ) -> None:
         self._reactor = reactor
         self._permitted = permitted
+        self._sockets = sockets_for(reactor)
         self._tls = ClientTls()
         four = [a for a in source_addresses if ":" not in a]
         six = [a for a in source_addresses if ":" in a]
@@ -76,8 +77,8 @@ class Connector:
             ) from error
         return carrier
 
-    async def _dial(self, server: Server, timeout: float) -> TwistedCarrier:
-        dialling: Deferred[TwistedCarrier] = ensureDeferred(self._reach(server, timeout))
+    async def _dial(self, server: Server, timeout: float) -> Carrier:
+        dialling: Deferred[Carrier] = ensureDeferred(self._reach(server, timeout))
         dialling.addTimeout(timeout, self._reactor)
         try:
             return await dialling
@@ -86,7 +87,7 @@ class Connector:
         except TimedOut as error:
             raise Unavailable(Cause.SERVER_DOWN, f"{server}: no answer within {timeout:g} s") from error
 
-    async def _reach(self, server: Server, timeout: float) -> TwistedCarrier:
+    async def _reach(self, server: Server, timeout: float) -> Carrier:
         addresses = await resolve(self._reactor, server.host)
         if self._permitted is not None:
             allowed = [address for address in addresses if self._permitted(address)]
@@ -95,16 +96,14 @@ class Connector:
             addresses = allowed
         race = Race(
             self._reactor,
+            self._sockets,
             addresses,
             server.port,
-            new_carrier=self._new_carrier,
+            tls=self._tls,
             source_for=self._source_for,
             timeout=timeout,
         )
         return await race.run()
-
-    def _new_carrier(self, on_made: Callable[[TwistedCarrier], None]) -> TwistedCarrier:
-        return TwistedCarrier(self._reactor, client_tls=self._tls, on_made=on_made)
 
     def _source_for(self, address: IpAddress) -> str | None:
         turns = self._sources[address.version]

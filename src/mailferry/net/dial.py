@@ -13,18 +13,16 @@ from twisted.internet import error as tcp_error
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
-    IConnector,
     IDelayedCall,
     IHostResolution,
     IResolutionReceiver,
 )
-from twisted.internet.protocol import ClientFactory
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mailferry.net.carrier import Carrier
 from mailferry.net.net_reactor import NetReactor
-from mailferry.net.tls_client import wire_name
-from mailferry.net.twisted_carrier import TwistedCarrier
+from mailferry.net.sockets import Sockets
+from mailferry.net.tls_client import ClientTls, wire_name
 
 STAGGER_SECONDS = 0.3
 
@@ -79,73 +77,55 @@ async def resolve(reactor: NetReactor, host: str) -> list[IpAddress]:
     return found
 
 
-class _Attempt(ClientFactory):
-    """One try at one address."""
-
-    noisy = False
-
-    def __init__(self, race: Race) -> None:
-        self._race = race
-        self.connector: IConnector | None = None
-
-    def buildProtocol(self, addr: IAddress | None) -> TwistedCarrier:  # noqa: ARG002, N802
-        """Return the carrier for the connection that now exists."""
-        return self._race.new_carrier(lambda carrier: self._race.won(self, carrier))
-
-    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:  # noqa: ARG002, N802
-        """Try the next address."""
-        self._race.lost(self, reason)
-
-
 class Race:
     """Tries at several addresses of one host, of which one wins.
 
-    `new_carrier` makes the carrier of a connection and gets the callable that the carrier calls
-    when it is connected. `source_for` names the local address to dial from, or None.
+    `sockets` dials them, for carriers that may speak `tls`. `source_for` names the local address to dial
+    from, or None. `timeout` is in seconds, for each try.
     """
 
     def __init__(
         self,
         reactor: NetReactor,
+        sockets: Sockets,
         addresses: Sequence[IpAddress],
         port: int,
         *,
-        new_carrier: Callable[[Callable[[TwistedCarrier], None]], TwistedCarrier],
+        tls: ClientTls,
         source_for: Callable[[IpAddress], str | None],
         timeout: float,
     ) -> None:
-        self.new_carrier = new_carrier
         self._reactor = reactor
+        self._sockets = sockets
         self._waiting = list(addresses)
         self._port = port
+        self._tls = tls
         self._source_for = source_for
         self._timeout = timeout
-        self._running: list[_Attempt] = []
+        self._running: dict[IpAddress, Callable[[], None]] = {}
         self._faults: list[str] = []
         self._stagger: IDelayedCall | None = None
-        self._done: Deferred[TwistedCarrier] = Deferred(lambda _cancelled: self._drop_all())
+        self._done: Deferred[Carrier] = Deferred(lambda _cancelled: self._drop_all())
 
-    def run(self) -> Deferred[TwistedCarrier]:
+    def run(self) -> Deferred[Carrier]:
         """Begin; the Deferred fails with CannotDial, and cancelling it drops all tries."""
         self._next()
         return self._done
 
-    def won(self, attempt: _Attempt, carrier: TwistedCarrier) -> None:
+    def _won(self, address: IpAddress, carrier: Carrier) -> None:
         """Take the first connection; a second one at the same moment is dropped."""
-        if attempt in self._running:
-            self._running.remove(attempt)
+        self._running.pop(address, None)
         if self._done.called:
             carrier.abort()
             return
         self._drop_all()
         self._done.callback(carrier)
 
-    def lost(self, attempt: _Attempt, reason: Failure) -> None:
+    def _lost(self, address: IpAddress, error: BaseException | None) -> None:
         """Go on with the next address, or give up when it was the last."""
-        if attempt not in self._running:
+        if self._running.pop(address, None) is None:
             return
-        self._running.remove(attempt)
-        fault = describe(reason.value)
+        fault = describe(error)
         if fault not in self._faults:
             self._faults.append(fault)
         if self._waiting:
@@ -156,11 +136,14 @@ class Race:
     def _next(self) -> None:
         self._cancel_stagger()
         address = self._waiting.pop(0)
-        attempt = _Attempt(self)
-        self._running.append(attempt)
-        source = self._source_for(address)
-        attempt.connector = self._reactor.connectTCP(
-            str(address), self._port, attempt, self._timeout, None if source is None else (source, 0)
+        self._running[address] = self._sockets.dial(
+            str(address),
+            self._port,
+            source=self._source_for(address),
+            timeout=self._timeout,
+            tls=self._tls,
+            made=lambda carrier: self._won(address, carrier),
+            failed=lambda error: self._lost(address, error),
         )
         if self._waiting and self._stagger is None:
             self._stagger = self._reactor.callLater(STAGGER_SECONDS, self._staggered)
@@ -177,10 +160,9 @@ class Race:
     def _drop_all(self) -> None:
         self._cancel_stagger()
         self._waiting.clear()
-        running, self._running = self._running, []
-        for attempt in running:
-            if attempt.connector is not None:
-                attempt.connector.stopConnecting()
+        running, self._running = self._running, {}
+        for stop in running.values():
+            stop()
 
 
 def describe(error: BaseException | None) -> str:

@@ -4,68 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IListeningPort
-from twisted.internet.protocol import ServerFactory
-
-from mailferry.net.carrier import Address, Carrier, Ends
+from mailferry.net.carrier import Carrier, Ends
 from mailferry.net.net_reactor import NetReactor
 from mailferry.net.proxy_gate import IpNetwork, ProxyGate, Report
+from mailferry.net.sockets import Listening, sockets_for
 from mailferry.net.tls_server import ServerContexts
-from mailferry.net.twisted_carrier import TwistedCarrier
-
-
-class _Door(ServerFactory):
-    noisy = False
-
-    def __init__(
-        self,
-        reactor: NetReactor,
-        on_accept: Callable[[Carrier], None],
-        contexts: ServerContexts | None,
-        ends: Ends | None = None,
-    ) -> None:
-        self._reactor = reactor
-        self._on_accept = on_accept
-        self._contexts = contexts
-        self._ends = ends
-
-    def buildProtocol(self, addr: IAddress | None) -> TwistedCarrier:  # noqa: ARG002, N802 - Twisted's name
-        return TwistedCarrier(
-            self._reactor, server_tls=self._contexts, on_made=self._on_accept, ends=self._ends
-        )
-
-
-class Listening(Protocol):
-    """A socket that accepts clients."""
-
-    @property
-    def address(self) -> Address:
-        """Where clients connect to."""
-        ...
-
-    def stop(self) -> Deferred[None]:
-        """Accept no more; carriers that exist live on. The Deferred fires when the socket is closed."""
-        ...
-
-
-class _Port:
-    """Twisted's own listening port."""
-
-    def __init__(self, port: IListeningPort) -> None:
-        self._port = port
-
-    @property
-    def address(self) -> Address:
-        """Where clients connect to."""
-        here = self._port.getHost()
-        return Address(getattr(here, "host", ""), getattr(here, "port", 0))
-
-    def stop(self) -> Deferred[None]:
-        """Accept no more; carriers that exist live on. The Deferred fires when the socket is closed."""
-        return self._port.stopListening() or succeed(None)
 
 
 def listen(
@@ -86,13 +30,12 @@ def listen(
     told of headers that are none.
     """
     sock.setblocking(False)
+    sockets = sockets_for(reactor)
     if not proxies:
-        return _Port(reactor.adoptStreamPort(sock.fileno(), sock.family, _Door(reactor, on_accept, contexts)))
+        return sockets.accept_from(sock, on_accept, contexts)
 
     def adopt(client: socket.socket, ends: Ends | None) -> None:
-        with client:  # the reactor has its own copy of the descriptor
-            door = _Door(reactor, on_accept, contexts, ends)
-            reactor.adoptStreamConnection(client.fileno(), client.family, door)
+        sockets.adopt(client, on_accept, contexts, ends)
 
     return ProxyGate(reactor, sock, proxies, adopt, report)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.interfaces import (
     IReactorFDSet,
+    IReactorFromThreads,
     IReactorPluggableNameResolver,
     IReactorSocket,
     IReactorTCP,
@@ -11,5 +12,12 @@ from twisted.internet.interfaces import (
 )
 
 
-class NetReactor(IReactorTime, IReactorTCP, IReactorSocket, IReactorFDSet, IReactorPluggableNameResolver):
+class NetReactor(
+    IReactorTime,
+    IReactorTCP,
+    IReactorSocket,
+    IReactorFDSet,
+    IReactorFromThreads,
+    IReactorPluggableNameResolver,
+):
     """A reactor that dials, adopts listening sockets, resolves names and keeps time (epoll, asyncio)."""

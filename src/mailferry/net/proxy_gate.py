@@ -8,26 +8,22 @@ like any other, and a header of his is what it is to every listener: not a comma
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import select
 import socket
 from collections.abc import Callable, Sequence
 
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReadDescriptor
 from zope.interface import implementer
 
+from mailferry.net.acceptor import Acceptor, Watched
 from mailferry.net.carrier import Address, Ends
 from mailferry.net.net_reactor import NetReactor
 from mailferry.wire.proxy_header import LONGEST_BODY, BadProxyHeader, ProxyHeader, parse_proxy_header
 
 HEADER_SECONDS = 5.0
 """How long a balancer may take to send the whole header."""
-ACCEPTS_A_TURN = 64
-NO_DESCRIPTORS_SECONDS = 1.0
-"""How long nobody is accepted after the process ran out of descriptors."""
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 Adopt = Callable[[socket.socket, Ends | None], None]
@@ -42,27 +38,7 @@ def is_trusted(host: str, networks: Sequence[IpNetwork]) -> bool:
     return any((mapped or address) in network for network in networks)
 
 
-class _Watched:
-    """A socket that the reactor tells us of."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-
-    def fileno(self) -> int:
-        """Return the socket's descriptor, -1 once it is closed."""
-        return self._sock.fileno()
-
-    def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
-        """Name ourselves in a log of the reactor's."""
-        return type(self).__name__
-
-    def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002, N802 - Twisted's name
-        """The reactor ends: so do we."""
-        self._sock.close()
-
-
-@implementer(IReadDescriptor)
-class ProxyGate(_Watched):
+class ProxyGate:
     """Accepts on `sock`; each client is given to `adopt` with the ends that its balancer names, or None.
 
     `adopt` gets a socket that it owns. A header that is late, broken or cut off closes the connection.
@@ -77,62 +53,39 @@ class ProxyGate(_Watched):
         report: Report = lambda _balancer, _fault: None,
     ) -> None:
         """Begin to accept; `sock` is duplicated, the caller may close its own."""
-        super().__init__(sock.dup())
-        self._sock.setblocking(False)
         self._reactor = reactor
         self._trusted = tuple(trusted)
         self._adopt = adopt
         self._report = report
         self._waiting: set[_Header] = set()
-        self._pause: IDelayedCall | None = None
-        reactor.addReader(self)
-
-    def doRead(self) -> None:  # noqa: N802 - Twisted's name
-        """Accept who is there."""
-        for _ in range(ACCEPTS_A_TURN):
-            try:
-                client, where = self._sock.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
-                    self._wait_for_descriptors()
-                    return
-                continue  # this client is gone already (accept(2))
-            client.setblocking(False)
-            if is_trusted(where[0], self._trusted):
-                self._waiting.add(_Header(self._reactor, client, where[0], self._settled, self._report))
-            else:
-                self._adopt(client, None)
+        self._acceptor = Acceptor(reactor, sock, self._accepted)
 
     def stop(self) -> Deferred[None]:
         """Accept no more; who has not told a header yet is dropped."""
-        if self._pause is not None and self._pause.active():
-            self._pause.cancel()
-        self._reactor.removeReader(self)
-        self._sock.close()
+        stopped = self._acceptor.stop()
         for header in list(self._waiting):
             header.drop()
-        return succeed(None)
+        return stopped
 
     @property
     def address(self) -> Address:
         """Where clients connect to."""
-        host, port = self._sock.getsockname()[:2]
-        return Address(host, port)
+        return self._acceptor.address
+
+    def _accepted(self, client: socket.socket, peer: Address) -> None:
+        if is_trusted(peer.host, self._trusted):
+            self._waiting.add(_Header(self._reactor, client, peer.host, self._settled, self._report))
+        else:
+            self._adopt(client, None)
 
     def _settled(self, header: _Header, client: socket.socket | None, ends: Ends | None) -> None:
         self._waiting.discard(header)
         if client is not None:
             self._adopt(client, ends)
 
-    def _wait_for_descriptors(self) -> None:
-        self._reactor.removeReader(self)
-        self._pause = self._reactor.callLater(NO_DESCRIPTORS_SECONDS, self._reactor.addReader, self)
-
 
 @implementer(IReadDescriptor)
-class _Header(_Watched):
+class _Header(Watched):
     """One balancer's connection until its header is whole."""
 
     def __init__(

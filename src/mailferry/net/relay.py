@@ -15,7 +15,7 @@ from typing import Literal
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mailferry.model.tap import Flow, Tap
-from mailferry.net.carrier import Carrier, ClosedReason
+from mailferry.net.carrier import Carrier, ClosedReason, Octets
 
 IDLE_LIMIT_SECONDS = 30 * 60.0
 """RFC 3501 5.4 asks for at least 30 minutes (POP3: 10)."""
@@ -80,6 +80,22 @@ class _ServerSide:
 
     def closed(self, reason: ClosedReason) -> None:
         self._relay.side_closed("server", reason)
+
+
+class _BorrowingClient(_ClientSide):
+    """The same where no tap stands: what one carrier reads the other sends from where it stands."""
+
+    __slots__ = ()
+
+    def lent(self, view: memoryview) -> None:
+        self._relay.from_client(view)
+
+
+class _BorrowingServer(_ServerSide):
+    __slots__ = ()
+
+    def lent(self, view: memoryview) -> None:
+        self._relay.from_server(view)
 
 
 class Relay:
@@ -159,8 +175,8 @@ class Relay:
             self.from_server(from_server)
         if from_client:
             self.from_client(from_client)
-        self._server.attach(_ServerSide(self))
-        self._client.attach(_ClientSide(self))
+        self._server.attach(_ServerSide(self) if self._tap is not None else _BorrowingServer(self))
+        self._client.attach(_ClientSide(self) if self._tap is not None else _BorrowingClient(self))
         self._match_reading()
 
     def quiet_for(self) -> float | None:
@@ -199,7 +215,7 @@ class Relay:
 
     # what the two sides tell
 
-    def from_client(self, data: bytes) -> None:
+    def from_client(self, data: Octets) -> None:
         """Pass on octets of the client."""
         self._to_server += len(data)
         self._moved("to_server", len(data))
@@ -208,10 +224,10 @@ class Relay:
         if self._tap is None:
             self._server.write(data)
         else:
-            self._waiting += data
+            self._waiting += bytes(data)
             self._tap_client(self._tap)
 
-    def from_server(self, data: bytes) -> None:
+    def from_server(self, data: Octets) -> None:
         """Pass on octets of the server."""
         self._to_client += len(data)
         self._moved("to_client", len(data))
@@ -220,7 +236,7 @@ class Relay:
         if self._tap is None:
             self._client.write(data)
         else:
-            self._carry_out(self._tap.from_server(data))
+            self._carry_out(self._tap.from_server(bytes(data)))
 
     def client_pressure(self, *, full: bool) -> None:
         """Read the server only as fast as the client reads."""

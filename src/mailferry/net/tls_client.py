@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import socket
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -142,8 +143,12 @@ class ServerCheck:
             raise self.failure(f"{self._name!r} is no host name") from error
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: ARG002, N802, N803 - Twisted's name
-        """Return a connection that names the host it wants (SNI); Twisted calls this."""
-        connection = self._connection = SSL.Connection(self._context, None)
+        """Return a connection for Twisted's own TLS layer; Twisted calls this."""
+        return self.connection()
+
+    def connection(self, sock: socket.socket | None = None) -> SSL.Connection:
+        """Return a connection, on `sock` or on nothing but memory, that names the host it wants (SNI)."""
+        connection = self._connection = SSL.Connection(self._context, sock)
         if self._address is None:
             connection.set_tlsext_host_name(self._wire_name.encode())
         return connection

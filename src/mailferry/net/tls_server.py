@@ -6,6 +6,7 @@ name the listener's own, so that a browser cannot be talked into speaking to a m
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,9 +103,13 @@ class ServerContexts:
         self._looked_at = reactor.seconds()
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: ARG002, N802, N803 - Twisted's name
-        """Return a connection with the present certificate; Twisted calls this."""
+        """Return a connection for Twisted's own TLS layer; Twisted calls this."""
+        return self.connection()
+
+    def connection(self, sock: socket.socket | None = None) -> SSL.Connection:
+        """Return a connection with the present certificate, on `sock` or on nothing but memory."""
         self._refresh()
-        return SSL.Connection(self._context, None)
+        return SSL.Connection(self._context, sock)
 
     def _look(self) -> _Stamp:
         found = []

@@ -122,6 +122,18 @@ def _replace(path: Path, octets: bytes) -> None:
             os.fchmod(stream.fileno(), before.st_mode & 0o7777)
             stream.write(octets)
             stream.flush()
+            _date_later(stream.fileno(), before)
             os.fsync(stream.fileno())
         fresh.replace(path)
     sync_folder(path.parent)
+
+
+def _date_later(descriptor: int, before: os.stat_result) -> None:
+    """Give the file a later second than the one before it.
+
+    Dovecot reads its file again when the size or the second of the change differs: of two passwords of
+    equal length that are set within a second it would never see the later one, and go on taking the earlier.
+    """
+    earliest = int(before.st_mtime) + 1
+    if os.fstat(descriptor).st_mtime < earliest:
+        os.utime(descriptor, (earliest, earliest))

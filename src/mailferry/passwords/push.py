@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, DeferredList, DeferredLock
 
 from mailferry.model.access import Secret
@@ -39,6 +40,7 @@ from mailferry.plan.password_verdicts import (
     judge,
 )
 from mailferry.store import accounts, domains
+from mailferry.store import passwords as rows
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database
 from mailferry.store.domains import Domain
@@ -104,8 +106,8 @@ class PasswordKeeper:
     ) -> None:
         """Remember a password that the source just accepted, before the flip.
 
-        `seen_epoch` is the password epoch from before the source was asked: when another login
-        recorded one meanwhile, nobody knows which is newer, and this one is left for its next login.
+        `seen_epoch` is the password epoch from before the source was asked. Raises Conflict when another
+        login recorded another password meanwhile: nobody knows which is newer, so ask the source again.
         The word of a source that takes any password is not recorded.
         """
         if domain.blocked:
@@ -117,7 +119,9 @@ class PasswordKeeper:
                     account, domain, password, witness, before=before, seen_epoch=seen_epoch
                 )
             except Conflict:
-                _log.info("another login was recorded first", account=shown_address(account.address))
+                now = await self._vault.read(account, domain)
+                if not await self._vault.is_the_verified(now, password):
+                    raise
             except (KeyDestroyed, SealBroken) as error:
                 _log.warning("password not kept", account=shown_address(account.address), why=str(error))
 
@@ -152,6 +156,8 @@ class PasswordKeeper:
             if worth is not Word.COUNTS:
                 return _not_believed(worth)
             before = await self._vault.read(account, domain)
+            if seen_epoch not in (None, before.record.password_epoch):
+                raise Conflict("the servers were asked before another password was recorded")
             early = account.phase in BEFORE_FLIP
             held = (
                 Held(Holds.NOTHING_PUSHED) if early else await self._setter.look.held(account, domain, before)
@@ -159,6 +165,8 @@ class PasswordKeeper:
             before = await self._setter.settled(before, held)
             verdict = await self._verdict(account, domain, password, witness, before=before, holds=held.holds)
             if verdict.sets_target_wins:
+                if await self._works_by_now(account, domain, password, before):
+                    return IN_PLACE
                 await self._changed_at_target(account, password, before)
             if verdict.let is Let.REFUSED:
                 return refused(verdict.why)
@@ -292,6 +300,21 @@ class PasswordKeeper:
             return before.password == password
         return bool(await self._threads.run(lambda: schemes.holds(pushed, password)))
 
+    async def _works_by_now(
+        self, account: Account, domain: Domain, password: Secret, before: Remembered
+    ) -> bool:
+        """Look once more before a change at the target is believed.
+
+        Another process may have set a password after this login had asked the target: then what stands
+        there is no stranger's, and the refusal is an old one. Raises Conflict when a password was recorded
+        or set since `before` was read.
+        """
+        if not await self._setter.is_still(account, domain, before):
+            raise Conflict("another password was set meanwhile")
+        if before.password != password:
+            return False
+        return (await self._setter.prove(account, domain, before)).in_place
+
     async def _remembered(
         self,
         account: Account,
@@ -324,8 +347,16 @@ class PasswordKeeper:
             await self._vault.remember_refused(account, password)
 
     async def _push_later(self, account_id: int) -> None:
-        account = await self._database.read("account", lambda conn: accounts.get(conn, account_id))
-        domain = await self._database.read("domain", lambda conn: domains.get(conn, account.domain))
+        def look(conn: Connection) -> tuple[Account, Domain] | None:
+            if not Remembered(rows.get(conn, account_id)).unproved:
+                return None
+            account = accounts.get(conn, account_id)
+            return account, domains.get(conn, account.domain)
+
+        found = await self._database.read("unproved", look)
+        if found is None:
+            return
+        account, domain = found
         async with self._turn(account):
             remembered = await self._vault.read(account, domain)
             if not remembered.unproved:

@@ -124,6 +124,8 @@ class Setter:
             stored = await self._backend.current(account.address)
             whose = await self.look.whose(account, stored, known)
             if whose is Holds.FOREIGN and not overwrite:
+                if not await self.is_still(account, domain, remembered):
+                    raise Outrun  # another process set its own
                 raise ChangedAtTarget
             if stored and await self.look.fits(stored, password):
                 return await self._noted(account, domain, remembered, stored)
@@ -157,6 +159,11 @@ class Setter:
     async def _hashed(self, password: Secret) -> NewPassword:
         stored = await self._threads.run(lambda: schemes.make_hash(self._scheme, password))
         return NewPassword(stored, password)
+
+    async def is_still(self, account: Account, domain: Domain, remembered: Remembered) -> bool:
+        """Whether no password was recorded or set since `remembered` was read."""
+        now, then = (await self._vault.read(account, domain)).record, remembered.record
+        return (now.password_epoch, now.pushed_hash) == (then.password_epoch, then.pushed_hash)
 
     async def _still_newest(self, account: Account, domain: Domain, remembered: Remembered) -> None:
         newest = await self._vault.read(account, domain)

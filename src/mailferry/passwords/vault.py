@@ -61,22 +61,22 @@ class Vault:
 
     async def read(self, account: Account, domain: Domain, *, strict: bool = False) -> Remembered:
         """Return what is remembered; `strict` raises KeyDestroyed or SealBroken where it cannot be opened."""
-        record = await self._database.read("password", lambda conn: rows.get(conn, account.id))
-        sealed, window = record.sealed, record.sealed_window
-        if sealed is None or window is None:
-            return Remembered(record)
 
-        def opened() -> tuple[Secret, Purpose]:
-            purpose = purpose_of(sealed)
-            return self._keyring.unseal(domain.name, window, account.id, purpose, sealed), purpose
+        def read(conn: Connection) -> Remembered:
+            record = rows.get(conn, account.id)
+            sealed, window = record.sealed, record.sealed_window
+            if sealed is None or window is None:
+                return Remembered(record)
+            try:  # here, because a second way to another thread and back would cost more than opening it
+                purpose = purpose_of(sealed)
+                password = self._keyring.unseal(domain.name, window, account.id, purpose, sealed)
+            except (KeyDestroyed, SealBroken):
+                if strict:
+                    raise
+                return Remembered(record)
+            return Remembered(record, password, purpose)
 
-        try:
-            password, purpose = await self._threads.run(opened)
-        except (KeyDestroyed, SealBroken):
-            if strict:
-                raise
-            return Remembered(record)
-        return Remembered(record, password, purpose)
+        return await self._database.read("password", read)
 
     async def is_the_verified(self, remembered: Remembered, password: Secret) -> bool:
         """Whether `password` is the one that the source last accepted."""

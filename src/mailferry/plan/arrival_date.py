@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
-_FIELD = re.compile(rb"(?im)^(received|date):((?:.*(?:\r?\n[ \t].*)*))")
 _USUAL = re.compile(
     rb"\s*(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), )?(\d{1,2}) ([A-Z][a-z]{2}) (19[7-9]\d|20\d\d) "
     rb"((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d) ([+-](?:0\d|1[0-3])[0-5]\d)\s*"
@@ -22,17 +21,25 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def arrival_date(header: bytes) -> bytes | None:
     """Return an INTERNALDATE (RFC 3501 9, date-time without quotes) for a header, None when it has no date."""
-    by_name: dict[bytes, bytes] = {}
-    for match in _FIELD.finditer(header):
-        by_name.setdefault(match[1].lower(), match[2])
-    received = by_name.get(b"received")
-    words = [received.rpartition(b";")[2]] if received is not None else []
-    words += [by_name[b"date"]] if b"date" in by_name else []
-    for word in words:
-        moment = _moment(word)
-        if moment is not None:
-            return moment
-    return None
+    lowered = b"\n" + header.lower()
+    received = _first(header, lowered, b"received")
+    moment = None if received is None else _moment(received.rpartition(b";")[2])
+    if moment is None:
+        date = _first(header, lowered, b"date")
+        moment = None if date is None else _moment(date)
+    return moment
+
+
+def _first(header: bytes, lowered: bytes, name: bytes) -> bytes | None:
+    """Return the value of the topmost field of this name, its folded lines with it; None when there is none."""
+    at = lowered.find(b"\n%b:" % name)
+    if at < 0:
+        return None
+    start = at + len(name) + 1
+    end = header.find(b"\n", start)
+    while end >= 0 and header[end + 1 : end + 2] in {b" ", b"\t"}:
+        end = header.find(b"\n", end + 1)
+    return header[start:] if end < 0 else header[start:end]
 
 
 def _moment(word: bytes) -> bytes | None:

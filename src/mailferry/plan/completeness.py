@@ -10,7 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mailferry.plan.arrival_date import utc_date
 from mailferry.plan.mailbox_mapping import shown_name
+
+LEAST_BODY = 64
+"""Octets of the shortest body of several parts: two boundaries and a line."""
 
 
 class Grade(StrEnum):
@@ -30,6 +34,12 @@ class Doubt(StrEnum):
     """The maildrop holds messages that IMAP's INBOX hides."""
     HEADERS_ONLY = "headers_only"
     """Messages came as a bare header though their size promises more."""
+    PLACEHOLDERS = "placeholders"
+    """The source gave texts of its own in place of messages."""
+    ENDS_AT_WINDOW = "ends_at_window"
+    """Nothing is older than what the provider shows by default, and there was more once."""
+    SLIPPED_OUT = "slipped_out_of_view"
+    """Messages went out of view as they became that old."""
     MAILBOX_WITHHELD = "mailbox_withheld"
     """A mailbox was refused again and again, and the source tells that it holds messages."""
     MAILBOX_REFUSED = "mailbox_refused"
@@ -39,7 +49,10 @@ class Doubt(StrEnum):
 _GRADES = {
     Doubt.EXISTS_NOT_DELIVERED: Grade.POOR,
     Doubt.HEADERS_ONLY: Grade.POOR,
+    Doubt.PLACEHOLDERS: Grade.SUSPECT,
     Doubt.POP3_SHOWS_MORE: Grade.SUSPECT,
+    Doubt.ENDS_AT_WINDOW: Grade.SUSPECT,
+    Doubt.SLIPPED_OUT: Grade.SUSPECT,
     Doubt.MAILBOX_WITHHELD: Grade.SUSPECT,
     Doubt.MAILBOX_REFUSED: Grade.GOOD,
 }
@@ -55,6 +68,7 @@ class MailboxEvidence:
     delivered: int
     """UIDs that the listing gave."""
     headers_only: int = 0
+    placeholders: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +87,9 @@ class Evidence:
     pop3_messages: int | None = None
     pop3_unpaired: int = 0
     refused: tuple[RefusedMailbox, ...] = ()
+    ends_at: int | None = None
+    """Second of arrival of the oldest message, where all mail seems cut off there."""
+    slipped_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +113,15 @@ def grade(evidence: Evidence) -> Completeness:
         doubts.append(Doubt.EXISTS_NOT_DELIVERED)
     if any(seen.headers_only for seen in evidence.mailboxes):
         doubts.append(Doubt.HEADERS_ONLY)
+    if any(seen.placeholders for seen in evidence.mailboxes):
+        doubts.append(Doubt.PLACEHOLDERS)
     inbox = next((seen for seen in evidence.mailboxes if seen.name.upper() == b"INBOX"), None)
     if inbox is not None and evidence.pop3_messages is not None and evidence.pop3_unpaired:
         doubts.append(Doubt.POP3_SHOWS_MORE)
+    if evidence.ends_at is not None:
+        doubts.append(Doubt.ENDS_AT_WINDOW)
+    if evidence.slipped_out:
+        doubts.append(Doubt.SLIPPED_OUT)
     if any(one.messages for one in evidence.refused):
         doubts.append(Doubt.MAILBOX_WITHHELD)
     if any(not one.messages for one in evidence.refused):
@@ -116,8 +139,14 @@ def _details(evidence: Evidence) -> Iterator[str]:
             yield f"{name}: {seen.exists} messages announced, {seen.delivered} listed"
         if seen.headers_only:
             yield f"{name}: {seen.headers_only} messages came without their bodies"
+        if seen.placeholders:
+            yield f"{name}: in place of {seen.placeholders} messages the source gives texts of its own"
     if evidence.pop3_messages is not None and evidence.pop3_unpaired:
         yield f"POP3 shows {evidence.pop3_unpaired} messages that IMAP hides"
+    if evidence.ends_at is not None:
+        yield f"the oldest message is of {utc_date(evidence.ends_at).decode().strip()}, and there was older mail"
+    if evidence.slipped_out:
+        yield f"{evidence.slipped_out} messages went out of view when they became old"
     for one in evidence.refused:
         holds = "" if one.messages is None else f", {one.messages} messages"
         yield f"{shown_name(one.name)}: not opened by the source{holds}"
@@ -128,12 +157,20 @@ def _worst(grades: Sequence[Grade]) -> Grade:
     return next((one for one in order if one in grades), Grade.GOOD)
 
 
-def seems_header_only(octets: int, announced: int | None, header_octets: int) -> bool:
+def may_lack_body(octets: int, announced: int | None) -> bool:
+    """Whether a message is so much shorter than its size that it is worth a look whether its body came."""
+    return announced is not None and announced >= octets + LEAST_BODY
+
+
+def seems_header_only(
+    octets: int, announced: int | None, header_octets: int, *, multipart: bool = False
+) -> bool:
     """Whether a message came without the body that its size promises (263 serves such ones).
 
     `octets` came as the literal, `announced` is RFC822.SIZE, a hint that several servers get wrong:
-    only a body that is missing whole, against twice the size and 2 KiB more, counts.
+    only a body that is missing whole, against twice the size and 2 KiB more, counts; where the header
+    promises a `multipart`, which is never empty, against any more than a part takes.
     """
-    if announced is None:
+    if announced is None or octets - header_octets > 2:
         return False
-    return octets - header_octets <= 2 and announced >= max(2 * octets, octets + 2048)
+    return announced >= max(2 * octets, octets + 2048) or (multipart and may_lack_body(octets, announced))

@@ -15,6 +15,8 @@ from enum import StrEnum
 from mailferry.model.mail import RECENT, MessageFacts
 
 FLAGS_KEY_OCTETS = 4
+FLAGS_UNKNOWN = bytes(FLAGS_KEY_OCTETS)
+"""Nobody knows with which flags the copy was sent: the next comparison finds it re-flagged."""
 BRAKE_FROM = 10
 """Ledgered messages below which a share says nothing."""
 BRAKE_SHARE = 0.20

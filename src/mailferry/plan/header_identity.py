@@ -18,6 +18,15 @@ _ADDED = frozenset({b"status", b"x-status", b"x-uidl", b"x-keywords", b"x-imap",
 _MESSAGE_ID = re.compile(rb"(?im)^message-id:[ \t]*(?:\r?\n[ \t]+)?(\S+)[ \t]*\r?$")
 
 
+_PARTS = re.compile(rb"(?im)^content-type:[ \t]*(?:\r?\n[ \t]+)?multipart/")
+
+
+def promises_parts(octets: bytes) -> bool:
+    """Whether a message's header says that its body has several parts; then the body is not empty."""
+    end = _header_end(bytearray(octets[:MAX_HEADER_OCTETS]), 0)
+    return _PARTS.search(octets, 0, len(octets) if end is None else end[0]) is not None
+
+
 class HeaderIdentity:
     """The digest of one message's header, fed in pieces; what follows the blank line does not count."""
 

@@ -225,8 +225,13 @@ def _sorted_out(
 
 def _holds_no_mail(mailbox: Mailbox, profile: Profile, namespace: Namespace) -> bool:
     path = _components(mailbox, namespace)
-    ways = {"/".join(path[:length]).casefold() for length in range(1, len(path) + 1)}
-    return any(name.casefold() in ways for name in profile.skip_mailboxes)
+    names = {name.casefold() for name in profile.skip_mailboxes}
+    deepest = max(
+        (name.count("/") + 1 for name in names), default=0
+    )  # a hostile path has any number of levels
+    return any(
+        "/".join(path[:length]).casefold() in names for length in range(1, min(len(path), deepest) + 1)
+    )
 
 
 def _source_roles(
@@ -347,7 +352,7 @@ def _short_enough(name: bytes, raw: bytes, target: Namespace) -> bytes:
 
 
 def _cut(part: bytes, mark: str) -> bytes:
-    text = shown_name(part)
+    text = shown_name(part)[:MAX_COMPONENT_OCTETS]  # no character is encoded in less than an octet
     while len(encode_mailbox(text + mark)) > MAX_COMPONENT_OCTETS:
         text = text[:-1]
     return encode_mailbox(text + mark)

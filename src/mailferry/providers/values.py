@@ -238,6 +238,7 @@ READERS: Mapping[str, Reader] = {
     "skip_mailboxes": _texts,
     "special_mailboxes": _special,
     "strip_parents": _texts,
+    "placeholder_patterns": _patterns,
     "max_connections": _number,
     "host_connections": _number,
     "bytes_per_day": _number,

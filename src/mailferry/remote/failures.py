@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mailferry.login.unspoken import unspoken
+from mailferry.model.access import Credentials
 from mailferry.model.causes import Answer, Cause, Refused, RemoteFailure, Unavailable
 from mailferry.model.profile import Profile
 from mailferry.providers.taxonomy import classify
@@ -12,16 +14,25 @@ _PASSING = frozenset({Cause.RATE_LIMITED, Cause.TOO_MANY_CONNECTIONS, Cause.SERV
 
 
 def login_failure(
-    profile: Profile, *, judged: bool, code: str | None, text: bytes, stage: str, personal: bool = True
+    profile: Profile,
+    *,
+    judged: bool,
+    code: str | None,
+    text: bytes,
+    stage: str,
+    personal: bool = True,
+    sent: Credentials | None = None,
 ) -> RemoteFailure:
     """Return what a failed login raises: Refused only when the server judged what it was sent.
 
-    `personal` is False for a login with a master's or an administrator's credentials.
+    `personal` is False for a login with a master's or an administrator's credentials. The password of
+    what was `sent` does not stand in the failure's text.
     """
     words = visible(decode_text(text))
     verdict = classify(profile, judged, code, words, stage, personal=personal)
     kind = Refused if verdict.answer is Answer.REFUSED else Unavailable
-    return kind(verdict.shown, words, retry_after=verdict.retry_after)
+    told = words if sent is None else unspoken(words, sent)
+    return kind(verdict.shown, told, retry_after=verdict.retry_after)
 
 
 def command_failure(profile: Profile, *, code: str | None, text: bytes, stage: str) -> RemoteFailure:

@@ -16,7 +16,7 @@ from mailferry.model.access import Protocol
 from mailferry.model.causes import Unavailable
 from mailferry.model.mail import Mailbox, MailboxStatus, MessageFacts
 from mailferry.model.profile import Profile
-from mailferry.remote import imap_changes, imap_mailboxes
+from mailferry.remote import imap_changes, imap_mailboxes, imap_rights
 from mailferry.remote.imap_answers import Listener
 from mailferry.remote.imap_append import AppendStream
 from mailferry.remote.imap_changes import Vanished
@@ -141,6 +141,10 @@ class ImapClient:
     async def subscribe(self, name: bytes) -> None:
         """Subscribe to a mailbox."""
         await self._link.run("subscribe", b"SUBSCRIBE", astring(name))
+
+    async def shared_with(self, names: Sequence[bytes]) -> dict[bytes, tuple[bytes, ...]]:
+        """Return those of the named mailboxes that others may open (ACL, RFC 4314), with all identifiers."""
+        return await imap_rights.shared_with(self._link, names)
 
     async def create(self, name: bytes, role: str | None = None) -> bool:
         """Create a mailbox; False when it existed. `role` (`sent`, ...) is marked where the server can."""

@@ -75,7 +75,7 @@ async def open_session(
         client_id=CLIENT_ID,
         forwarded=None if server.proxy_header else client,
     )
-    driver = _Driver(carrier, server, dialogue, profile, personal=personal)
+    driver = _Driver(carrier, server, dialogue, profile, credentials=credentials, personal=personal)
     talk = driver.run()
     talk.addTimeout(max(timeout - (reactor.seconds() - began), 0.01), reactor)
     try:
@@ -103,12 +103,20 @@ class _Driver:
     """Carries a backend dialogue's octets: the carrier's user until the login has succeeded or failed."""
 
     def __init__(
-        self, carrier: Carrier, server: Server, dialogue: Backend, profile: Profile, *, personal: bool
+        self,
+        carrier: Carrier,
+        server: Server,
+        dialogue: Backend,
+        profile: Profile,
+        *,
+        credentials: Credentials,
+        personal: bool,
     ) -> None:
         self._carrier = carrier
         self._server = server
         self._dialogue = dialogue
         self._profile = profile
+        self._credentials = credentials
         self._personal = personal
         self._done: Deferred[Proved] = Deferred(lambda _: carrier.abort())
         self._proved = False
@@ -168,6 +176,7 @@ class _Driver:
                         text=action.text,
                         stage=action.stage,
                         personal=self._personal,
+                        sent=self._credentials,
                     )
                 )
             elif isinstance(action, Close):

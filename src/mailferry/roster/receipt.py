@@ -64,13 +64,19 @@ def write_receipt(database: Database, address: str, out: IO[bytes], *, seekable:
 def _lines(conn: Connection, account_id: int) -> Iterator[Sequence[str]]:
     rows = list(mailboxes.of_account(conn, account_id))
     hidden = mailboxes.over_pop3(conn, account_id)
+    incomplete = mailboxes.incomplete(conn, account_id)
     for row in [*rows, *([hidden] if hidden is not None else [])]:
         both: list[Iterator[LedgerEntry | SkippedMessage]] = [
             ledger.entries(conn, row.id),
             skipped.entries(conn, row.id),
         ]
+        kept = incomplete.get(row.source_name)
+        for_want = {} if kept is None else {one.source_uid: one for one in ledger.entries(conn, kept.id)}
         for one in heapq.merge(*both, key=lambda message: message.source_uid):
-            yield _copied(row, one) if isinstance(one, LedgerEntry) else _skipped(row, one)
+            if isinstance(one, LedgerEntry):
+                yield _copied(row, one)
+            else:
+                yield _skipped(row, one, for_want.get(one.source_uid))
 
 
 def _copied(row: CopiedMailbox, entry: LedgerEntry) -> Sequence[str]:
@@ -80,9 +86,11 @@ def _copied(row: CopiedMailbox, entry: LedgerEntry) -> Sequence[str]:
     return (*_names(row), uid, target_uid, result, "", "", entry.digest.hex())
 
 
-def _skipped(row: CopiedMailbox, one: SkippedMessage) -> Sequence[str]:
+def _skipped(row: CopiedMailbox, one: SkippedMessage, kept: LedgerEntry | None) -> Sequence[str]:
+    """One that is not copied; of an incomplete one, what lies at the target for want of better is named."""
     detail = visible(one.detail or "")
-    return (*_names(row), str(one.source_uid), "", SKIPPED, one.reason, detail, "")
+    target_uid = str(kept.target_uid) if kept is not None and kept.target_uid else ""
+    return (*_names(row), str(one.source_uid), target_uid, SKIPPED, one.reason, detail, "")
 
 
 def _names(row: CopiedMailbox) -> tuple[str, str]:

@@ -3,23 +3,42 @@
 They are kept by mailbox, by the names that clients used (`model.tap.Deletions`). Each session tells its
 running sums, so that telling them twice does no harm; the account bears what no pass has looked at yet.
 What gets lost is held until an administrator approves, no more.
+
+Beside them the account bears how many of its sessions have ended since a pass looked: what changed at the
+source while there was none was changed past us.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import Connection, Row, Table, bindparam, delete, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Table,
+    bindparam,
+    delete,
+    func,
+    literal,
+    select,
+    update,
+)
 
 from mailferry.store.schema import deletions_seen, deletions_told, sessions
 from mailferry.store.upsert import upsert
 
+_ENDED = b"\0ENDED"
+"""In place of a mailbox's name: sessions that ended. NUL stands in no IMAP name (RFC 3501 9)."""
 _SESSION = select(sessions.c.account_id).where(sessions.c.id == bindparam("this")).with_for_update()
 _TOLD = select(deletions_told.c.mailbox, deletions_told.c.number).where(
     deletions_told.c.session_id == bindparam("this")
 )
 _SEEN = select(deletions_seen.c.mailbox, deletions_seen.c.number).where(
-    deletions_seen.c.account_id == bindparam("this")
+    deletions_seen.c.account_id == bindparam("this"), deletions_seen.c.mailbox != _ENDED
+)
+_SESSIONS_ENDED = select(deletions_seen.c.number).where(
+    deletions_seen.c.account_id == bindparam("this"), deletions_seen.c.mailbox == _ENDED
 )
 
 
@@ -40,6 +59,37 @@ def tell(conn: Connection, numbers: Mapping[int, Mapping[bytes, int]]) -> None:
 def seen(conn: Connection, account_id: int) -> Mapping[bytes, int]:
     """Return how many deletions sessions saw that no pass has looked at, by mailbox."""
     return _numbers(conn.execute(_SEEN, {"this": account_id}))
+
+
+def session_ended(conn: Connection, session_id: int) -> None:
+    """Count a session whose row is about to go; one that is gone counts no more."""
+    _ended(conn, sessions.c.id == session_id)
+
+
+def node_ended(conn: Connection, node_id: int) -> None:
+    """Count the sessions of a node that is about to go."""
+    _ended(conn, sessions.c.node_id == node_id)
+
+
+def _ended(conn: Connection, which: ColumnElement[bool]) -> None:
+    ended = (
+        select(sessions.c.account_id, literal(_ENDED), func.count())
+        .where(which)
+        .group_by(sessions.c.account_id)
+    )
+    added = upsert(conn, deletions_seen).from_select(["account_id", "mailbox", "number"], ended)
+    more = {"number": deletions_seen.c.number + added.excluded.number}
+    conn.execute(added.on_conflict_do_update(index_elements=["account_id", "mailbox"], set_=more))
+
+
+def sessions_ended(conn: Connection, account_id: int) -> int:
+    """Return how many sessions of the account have ended that no pass has looked at."""
+    return conn.execute(_SESSIONS_ENDED, {"this": account_id}).scalar() or 0
+
+
+def looked_at_ended(conn: Connection, account_id: int, number: int) -> None:
+    """Take off sessions that a pass has looked at."""
+    take_off(conn, account_id, {_ENDED: number})
 
 
 def take_off(conn: Connection, account_id: int, numbers: Mapping[bytes, int]) -> None:

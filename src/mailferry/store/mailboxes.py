@@ -2,12 +2,14 @@
 
 Raw wire names are the keys; what a server left out is None. POP3-only sources have one mailbox,
 named INBOX, whose source uids are numbers of our own. So have messages that a source shows over POP3
-and hides from IMAP: they stand under a name that no mailbox bears.
+and hides from IMAP: they stand under a name that no mailbox bears. Copies that a mailbox's messages have
+for want of whole ones stand under another such name, in a ledger of their own, so that nothing takes
+them for copies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TypedDict, Unpack
 
@@ -18,6 +20,9 @@ from mailferry.store.schema import mailboxes
 
 OVER_POP3 = b"\0POP3"
 """In place of a mailbox's name: what POP3 alone shows. NUL stands in no IMAP name (RFC 3501 9)."""
+_INCOMPLETE, _BEHIND = b"\0INCOMPLETE:", b"\0INCOMPLETE;"
+_NAMES = b"\1"
+"""Mailboxes' own names sort from here on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,16 @@ class MailboxChanges(TypedDict, total=False):
     held_deletions: int
 
 
+def incomplete_name(source_name: bytes) -> bytes:
+    """Return the name under which a mailbox's incomplete copies stand."""
+    return _INCOMPLETE + source_name
+
+
+def is_incomplete(name: bytes) -> bool:
+    """Whether incomplete copies stand under this name."""
+    return name.startswith(_INCOMPLETE)
+
+
 _COLUMNS = [mailboxes.c[field.name] for field in fields(CopiedMailbox)]
 
 
@@ -74,7 +89,7 @@ def of_account(conn: Connection, account_id: int) -> Sequence[CopiedMailbox]:
     """Return all mailboxes of the account, in the order in which they were first seen."""
     query = (
         select(*_COLUMNS)
-        .where(mailboxes.c.account_id == account_id, mailboxes.c.source_name != OVER_POP3)
+        .where(mailboxes.c.account_id == account_id, mailboxes.c.source_name >= _NAMES)
         .order_by(mailboxes.c.id)
     )
     return [CopiedMailbox(**row) for row in conn.execute(query).mappings()]
@@ -87,6 +102,14 @@ def over_pop3(conn: Connection, account_id: int) -> CopiedMailbox | None:
     )
     row = conn.execute(query).mappings().first()
     return None if row is None else CopiedMailbox(**row)
+
+
+def incomplete(conn: Connection, account_id: int) -> Mapping[bytes, CopiedMailbox]:
+    """Return the rows of incomplete copies by the source name of the mailbox whose messages they stand for."""
+    name = mailboxes.c.source_name
+    query = select(*_COLUMNS).where(mailboxes.c.account_id == account_id, name >= _INCOMPLETE, name < _BEHIND)
+    rows = [CopiedMailbox(**row) for row in conn.execute(query).mappings()]
+    return {row.source_name.removeprefix(_INCOMPLETE): row for row in rows}
 
 
 def get(conn: Connection, mailbox_id: int) -> CopiedMailbox:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from mailferry.store import deletions
 from mailferry.store.database import db_now
 from mailferry.store.faults import NodeVoid
 from mailferry.store.schema import accounts, nodes
@@ -67,6 +68,7 @@ def void(conn: Connection, node_id: int) -> None:
     conn.execute(
         update(accounts).where(accounts.c.lease_node == node_id).values(lease_node=None, lease_until=None)
     )
+    deletions.node_ended(conn, node_id)
     conn.execute(delete(nodes).where(nodes.c.id == node_id))
 
 

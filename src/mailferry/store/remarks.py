@@ -38,6 +38,10 @@ class RemarkKind(StrEnum):
     """The source lists something that cannot be understood."""
     WITHHELD = "messages_withheld"
     """The source announces so many more messages than it lists."""
+    ENDS_AT_WINDOW = "ends_at_window"
+    """All mail ends where the provider's view does by default; the number is the oldest's second of arrival."""
+    SLIPPED_OUT = "slipped_out_of_view"
+    """So many messages went out of view as they became old; their copies stay."""
     RIGHTS = "shared_rights"
     """The mailbox is open to others at the source; rights are not moved."""
 

@@ -16,28 +16,28 @@ from mailferry.store.database import Database
 
 
 class Restored:
-    """One per process. Looks once: while the service works the log never gets ahead of the store."""
+    """One per process. Looks until nothing is missing: from then on the log never gets ahead of the store."""
 
     def __init__(self, database: Database, flips_file: Path) -> None:
         self._database = database
         self._flips_file = flips_file
-        self._missing: frozenset[str] | None = None
+        self._whole = False
         self._looking = DeferredLock()
 
     async def missing(self) -> frozenset[str]:
         """Return the addresses whose flips the store does not know. Raises StoreUnavailable."""
-        if self._missing is None:
-            await self._looking.acquire()
-            try:
-                if self._missing is None:
-                    path = self._flips_file
-                    flips = await self._database.read(
-                        "flips known", lambda conn: flips_log.fewer_flips_than_log(conn, path)
-                    )
-                    self._missing = frozenset(flip.address for flip in flips)
-            finally:
-                self._looking.release()
-        return self._missing
+        if self._whole:
+            return frozenset()
+        await self._looking.acquire()
+        try:
+            path = self._flips_file
+            flips = await self._database.read(
+                "flips known", lambda conn: flips_log.fewer_flips_than_log(conn, path)
+            )
+            self._whole = not flips
+        finally:
+            self._looking.release()
+        return frozenset(flip.address for flip in flips)
 
     async def holds_back(self, address: str, phase: Phase) -> bool:
         """Whether the account is not served before the store is reconciled."""

@@ -123,6 +123,7 @@ def close_session(
     """
     if deletions_seen:
         deletions.tell(conn, {session_id: deletions_seen})
+    deletions.session_ended(conn, session_id)
     conn.execute(_CLOSE, {"this": session_id})
 
 

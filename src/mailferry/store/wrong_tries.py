@@ -1,9 +1,10 @@
 """Tries that sources refused, or are judging now: the counts behind the guessing shield.
 
-An account and a password are known here by keyed hashes only, so that accounts nobody has heard of
-are counted as well and nothing readable is stored. A try is reserved in the transaction that counts,
+Account, password and client network are known here by keyed hashes only, so that accounts nobody has
+heard of are counted as well and nothing readable is stored. A try is reserved in the transaction that counts,
 before the source is asked; so parallel logins, in however many processes, stay within the limits.
-Times are on the database's clock.
+One client network gets a share of what its source may be asked in a minute, and a part of that is kept
+for networks from which somebody logged in. Times are on the database's clock.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, LargeBinary, and_, delete, func, insert, select, update
 
 from mailferry.model.causes import Cause
 from mailferry.store.database import db_now
@@ -38,6 +39,9 @@ CERTAIN = frozenset({Cause.BAD_CREDENTIALS, Cause.UNKNOWN_USER})
 """Refusals that say something about the password, so that asking again would change nothing."""
 
 _CERTAIN_NAMES = sorted(cause.value for cause in CERTAIN)
+_ABOUT_THE_PASSWORD = sorted({Cause.BAD_CREDENTIALS.value, Cause.AMBIGUOUS_REFUSAL.value})
+_PASSWORD_OCTETS = 16
+"""Of the password's hash; the network's stands behind it in the same column."""
 _PRUNED_AT_ONCE = 200
 _ACCOUNT_LOCK, _SOURCE_LOCK = 0x6D660001, 0x6D660002
 
@@ -46,13 +50,22 @@ _ACCOUNT_LOCK, _SOURCE_LOCK = 0x6D660001, 0x6D660002
 class TryKeys:
     """What is asked: keyed hashes (16 octets) of the account and of its password, and the source's host.
 
-    `address` is only looked up, to learn when an administrator had the account's tries forgotten.
+    `address` is looked up to learn when an administrator had the account's tries forgotten, and names
+    the domain. `network` is the keyed hash of the client's network (empty: nobody's share counts),
+    `trusted` whether somebody logged in from there before.
     """
 
     account: bytes
     password: bytes
     source: str
     address: str
+    network: bytes = b""
+    trusted: bool = False
+
+    @property
+    def domain(self) -> str:
+        """The account's domain."""
+        return self.address.rpartition("@")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +75,22 @@ class TryLimits:
     per_account: int
     per_source_minute: int
 
+    def at_source(self, keys: TryKeys) -> int:
+        """Return how far the host's budget reaches for these: a quarter is kept for trusted networks."""
+        kept = 0 if keys.trusted or not keys.network else self.per_source_minute // 4
+        return self.per_source_minute - kept
+
+    def of_network(self, keys: TryKeys) -> int:
+        """Return one network's share: a quarter of the budget; a trusted one leaves a quarter to the others."""
+        quarter = self.per_source_minute // 4
+        return max(1, self.per_source_minute - quarter if keys.trusted else quarter)
+
 
 class Full(StrEnum):
     """Which limit is reached."""
 
     ACCOUNT = "account"
+    NETWORK = "network"
     SOURCE = "source"
     SAME_PASSWORD = "same_password"  # noqa: S105 - asked just now by another login of the account
 
@@ -90,22 +114,24 @@ def standing(
     """Return what stands against asking: a refusal of this very password within ten minutes, or a full limit."""
     at = db_now(conn) if now is None else now
     forgotten = _forgotten_at(conn, keys)
+    awaited = and_(wrong_tries.c.cause.is_(None), wrong_tries.c.at > at - ANSWER_SECONDS)
+    # Before what is remembered: an answer that is noted between the two questions is met by the second.
+    _, asked_now = _counts(conn, _same_password(keys), awaited)
     cause = _remembered(conn, keys, since=max(at - REMEMBERED_SECONDS, forgotten))
     if cause is not None:
         return Reservation(refused=cause)
-    awaited = and_(wrong_tries.c.cause.is_(None), wrong_tries.c.at > at - ANSWER_SECONDS)
-    if _count(conn, _same_password(keys), awaited):
+    if asked_now:
         return Reservation(full=Full.SAME_PASSWORD, passing=True)
     of_account = and_(_same_account(keys), wrong_tries.c.at > max(at - ACCOUNT_SECONDS, forgotten))
     of_source = and_(wrong_tries.c.source == keys.source, wrong_tries.c.at > at - SOURCE_SECONDS)
-    for full, limit, tries in (
-        (Full.ACCOUNT, limits.per_account, of_account),
-        (Full.SOURCE, limits.per_source_minute, of_source),
-    ):
-        counted = and_(tries, ~wrong_tries.c.known)
-        count = _count(conn, counted)
+    standards = [(Full.ACCOUNT, limits.per_account, of_account)]
+    if keys.network:
+        standards.append((Full.NETWORK, limits.of_network(keys), and_(of_source, _same_network(keys))))
+    standards.append((Full.SOURCE, limits.at_source(keys), of_source))
+    for full, limit, tries in standards:
+        count, waiting = _counts(conn, and_(tries, ~wrong_tries.c.known), awaited)
         if count >= limit:
-            return Reservation(full=full, passing=count - _count(conn, counted, awaited) < limit)
+            return Reservation(full=full, passing=count - waiting < limit)
     return None
 
 
@@ -132,11 +158,37 @@ def release(conn: Connection, row: int) -> None:
     conn.execute(delete(wrong_tries).where(wrong_tries.c.id == row))
 
 
-def refused_known(conn: Connection, keys: TryKeys, cause: Cause, *, now: float | None = None) -> None:
-    """Remember that the source refused a password that it had accepted before; it counts nowhere."""
+def good_refused(conn: Connection, keys: TryKeys, cause: Cause, *, now: float | None = None) -> None:
+    """Note that the source refused a password that it had accepted before; it counts nowhere.
+
+    The row stands for its domain, until the source takes a password there (`source_accepted`).
+    """
     at = db_now(conn) if now is None else now
     _prune(conn, at)
-    conn.execute(insert(wrong_tries).values(**_values(keys), cause=cause.value, at=at, known=True))
+    values = {**_values(keys), "source": keys.domain}
+    conn.execute(insert(wrong_tries).values(**values, cause=cause.value, at=at, known=True))
+
+
+def good_refused_lately(conn: Connection, domain: str, *, seconds: float, now: float | None = None) -> int:
+    """Return how many accounts of the domain had their good password refused within `seconds`, none accepted since."""
+    at = db_now(conn) if now is None else now
+    refused_ones = select(func.count(wrong_tries.c.account_key.distinct())).where(
+        _of_domain(domain),
+        wrong_tries.c.cause.in_(_ABOUT_THE_PASSWORD),
+        wrong_tries.c.at > at - seconds,
+    )
+    return conn.execute(refused_ones).scalar_one()
+
+
+def source_accepted(conn: Connection, domain: str, *, was_shut_out: bool) -> None:
+    """Let the domain's refusals of good passwords stand for their accounts only: the source took one.
+
+    What a source said while it shut the whole domain out is forgotten altogether.
+    """
+    if was_shut_out:
+        conn.execute(delete(wrong_tries).where(_of_domain(domain)))
+    else:
+        conn.execute(update(wrong_tries).where(_of_domain(domain)).values(source=""))
 
 
 def forget(conn: Connection, account_id: int, *, now: float | None = None) -> None:
@@ -164,7 +216,11 @@ def _remembered(conn: Connection, keys: TryKeys, *, since: float) -> Cause | Non
 
 
 def _values(keys: TryKeys) -> Mapping[str, Any]:
-    return {"account_key": keys.account, "password_key": keys.password, "source": keys.source}
+    return {
+        "account_key": keys.account,
+        "password_key": keys.password + keys.network,
+        "source": keys.source,
+    }
 
 
 def _same_account(keys: TryKeys) -> ColumnElement[bool]:
@@ -172,11 +228,26 @@ def _same_account(keys: TryKeys) -> ColumnElement[bool]:
 
 
 def _same_password(keys: TryKeys) -> ColumnElement[bool]:
-    return and_(_same_account(keys), wrong_tries.c.password_key == keys.password)
+    said = func.substr(wrong_tries.c.password_key, 1, _PASSWORD_OCTETS, type_=LargeBinary)
+    return and_(_same_account(keys), said == keys.password)
 
 
-def _count(conn: Connection, *conditions: ColumnElement[bool]) -> int:
-    return conn.execute(select(func.count()).select_from(wrong_tries).where(*conditions)).scalar_one()
+def _same_network(keys: TryKeys) -> ColumnElement[bool]:
+    network = func.substr(wrong_tries.c.password_key, _PASSWORD_OCTETS + 1, type_=LargeBinary)
+    return network == keys.network
+
+
+def _of_domain(domain: str) -> ColumnElement[bool]:
+    return and_(wrong_tries.c.known, wrong_tries.c.source == domain)
+
+
+def _counts(
+    conn: Connection, condition: ColumnElement[bool], awaited: ColumnElement[bool]
+) -> tuple[int, int]:
+    """Return how many rows meet `condition`, and how many of them are `awaited`, as of one moment."""
+    query = select(func.count(), func.count().filter(awaited)).select_from(wrong_tries).where(condition)
+    count, waiting = conn.execute(query).one()
+    return count, waiting
 
 
 def _forgotten_at(conn: Connection, keys: TryKeys) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import threading
 from typing import Annotated
 
@@ -42,7 +43,7 @@ class AdminSignIn:
         if ticket is not None:
             name = ticket.name
             found = self._desk.database.read_now("console", lambda conn: sign_ins.find(conn, name))
-            if found is not None and mark_of(found.verifier) == ticket.mark:
+            if found is not None and hmac.compare_digest(mark_of(found.verifier), ticket.mark):
                 return name
         raise NotSignedIn(DOOR)
 

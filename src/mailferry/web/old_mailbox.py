@@ -18,6 +18,7 @@ from twisted.internet import defer, task
 from mailferry.gate.admission import Admission, Admitted, LoginAttempt, Rejected
 from mailferry.gate.judges import AsksSource
 from mailferry.gate.place import Place, find_place
+from mailferry.gate.refusal_times import RefusalTimes
 from mailferry.model.access import Credentials, Protocol, Secret
 from mailferry.model.account import Event, Phase, Trigger
 from mailferry.model.causes import Answer, Cause
@@ -33,8 +34,6 @@ from mailferry.store import accounts, audit
 from mailferry.store.database import Database
 from mailferry.store.faults import StoreRefusal, StoreUnavailable
 from mailferry.wire.proxy_header import Endpoint
-
-REFUSAL_FLOOR_SECONDS = 2.0
 
 _LATE = {Phase.LOCAL: Event.OLD_PASSWORD_ENTERED, Phase.IDLE: Event.SOURCE_ACCEPTED_AT_ONCE}
 """Accounts that live on the target and have not begun: their history arrives behind them."""
@@ -73,6 +72,7 @@ class OldMailbox:
         self._judges = judges
         self._database = database
         self._keyring = keyring
+        self._times = RefusalTimes()
         self._reactor = reactor
         self._log = log
         self._ending: set[defer.Deferred[None]] = set()
@@ -130,8 +130,8 @@ class OldMailbox:
                 return verdict
             # The target takes this password as well, so the gate had no reason to ask the source.
         verdict = await self._from_source(place, login, password, client)
-        left = REFUSAL_FLOOR_SECONDS - (self._reactor.seconds() - began)
-        if verdict.answer is Answer.REFUSED and left > 0:
+        if verdict.answer is Answer.REFUSED:
+            left = self._times.wait(self._reactor.seconds() - began, asked=True)
             await task.deferLater(self._reactor, left, lambda: None)
         return verdict
 

@@ -7,12 +7,13 @@ with a higher one, so that a stranger cannot easily lock out a name that signs i
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from mailferry.plan.client_network import network_of
 
 SPAN_SECONDS = 900.0
 MOST_KEYS = 20_000
@@ -112,14 +113,3 @@ class Throttle:
         """Keep the memory bounded under a flood of invented names: who tried longest ago goes first."""
         while len(self._tried) > self._most_keys:
             del self._tried[next(iter(self._tried))]
-
-
-def network_of(host: str) -> str:
-    """Return what counts as one client: an IPv4 address, a /64 of IPv6."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host[:64]
-    if address.version == 6 and address.ipv4_mapped is None:
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(getattr(address, "ipv4_mapped", None) or address)

@@ -89,9 +89,12 @@ def parse_capabilities(lines: list[bytes]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _find_end(data: bytes) -> tuple[int, int] | None:
-    """Return where the final dot's line starts and where it ends, given a line end before it."""
-    position = data.find(b"\n.")
+def _find_end(data: bytes, first: int | None = None) -> tuple[int, int] | None:
+    """Return where the final dot's line starts and where it ends, given a line end before it.
+
+    `first` is where the first dot at a line's start was found already.
+    """
+    position = data.find(b"\n.") if first is None else first
     while position >= 0:
         if data.startswith(b"\r\n", position + 2):
             return position + 1, position + 4
@@ -176,19 +179,22 @@ class DotReader:
 
     def feed(self, data: bytes) -> bytes:
         """Return the next octets of the body."""
-        if self.done:
+        if self.done or not data:
             self.rest += data
             return b""
-        before = b"\n" if self._at_start else b""
-        data = before + self._open + data
-        end = _find_end(data)
+        held = self._open or data[:1] == b"."
+        before = b"\n" if self._at_start and held else b""
+        if held:
+            data = before + self._open + data
+        first = data.find(b"\n.")  # the one look over all octets: most messages have no other than their end
+        end = _find_end(data, first)
         while self._may_end:
-            at = self._place_of(self._may_end[0], data, len(before))
+            at = self._place_of(self._may_end[0], data, len(before), first)
             if at is None or (end is not None and at >= end[0]):
                 break
             if at == len(data) and data.endswith((b"\n.", b"\n.\r")):
                 break  # these octets may be the right end themselves: the next ones tell
-            cut = None if at < 0 else self._cut_short(data, len(before), at)
+            cut = None if at < 0 else self._cut_short(data, len(before), at, first)
             if cut is not None:
                 return cut
             del self._may_end[0]
@@ -200,7 +206,7 @@ class DotReader:
             self._open = data[-2:] if data.endswith(b"\n.\r") else data[-1:] if data.endswith(b"\n.") else b""
             body = data[: len(data) - len(self._open)]
             self._at_start = body.endswith(b"\n")
-        return self._own(body, len(before))
+        return self._own(body, len(before), first)
 
     def resume(self) -> bytes:
         """Take the end back; return the octets of it, which are the body's own as all of `rest` is."""
@@ -218,9 +224,9 @@ class DotReader:
         self.bare = True
         self.doubtful = self.doubtful or self._unstuffed
 
-    def _own(self, body: bytes, start: int) -> bytes:
+    def _own(self, body: bytes, start: int, first: int) -> bytes:
         """Return octets without stuffing, counted; those before `start` only tell that a line begins."""
-        dots = 0 if self.bare else body.count(b"\n.")
+        dots = 0 if self.bare or not 0 <= first < len(body) else body.count(b"\n.", first)
         if dots and body.count(b"\n..") < dots:
             self._found_bare()
         elif dots:
@@ -229,7 +235,7 @@ class DotReader:
         self.octets += len(body) - start
         return body[start:]
 
-    def _cut_short(self, data: bytes, start: int, at: int) -> bytes | None:
+    def _cut_short(self, data: bytes, start: int, at: int, first: int) -> bytes | None:
         """Return the body up to this place when a dot inside a line seems to end it there, else None."""
         following = data[at : at + 3]
         line_begins = at > 0 and data[at - 1] == 0x0A
@@ -240,13 +246,13 @@ class DotReader:
             self._ends(data, at, at + 3)
         else:
             self._open = following
-        return self._own(data[:at], start)
+        return self._own(data[:at], start, first)
 
-    def _place_of(self, size: int, data: bytes, start: int) -> int | None:
+    def _place_of(self, size: int, data: bytes, start: int, first: int) -> int | None:
         """Return where in `data` a body of `size` octets is over; None behind it, -1 before."""
         at = start + size - self.octets
-        if not self.bare:
-            place = data.find(b"\n..", 0, max(at + 1, 0))  # what lies behind it may be many messages
+        if not self.bare and 0 <= first < at:
+            place = data.find(b"\n..", first, at + 1)  # what lies behind it may be many messages
             while place >= 0:
                 at += 1
                 place = data.find(b"\n..", place + 2, at + 1)

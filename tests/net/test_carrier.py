@@ -8,9 +8,9 @@ import pytest
 from twisted.internet.task import Clock
 
 from mailferry.net.carrier import Address, Ending
-from mailferry.net.twisted_carrier import CLOSING_SECONDS, TwistedCarrier
+from mailferry.net.user_side import CLOSING_SECONDS
 from tests.kit.scripted import dial, hang_up, orderly
-from tests.net.ears import Door, Ear
+from tests.net.ears import Door, Ear, kernel_socket
 
 
 async def test_octets_go_both_ways_and_the_addresses_are_known() -> None:
@@ -37,7 +37,7 @@ async def test_both_sockets_get_tcp_nodelay() -> None:
     door = Door()
     client = await dial(door.port)
     carrier = await door.carrier()
-    handle = carrier.transport.getHandle()
+    handle = kernel_socket(carrier)
     assert handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     assert handle.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     await hang_up(client)
@@ -164,12 +164,11 @@ async def test_close_sends_what_waits_and_reads_on_so_that_no_reset_destroys_it(
 
 
 async def test_a_peer_that_neither_reads_nor_closes_is_reset_after_thirty_seconds() -> None:
-    door = Door()
+    clock = Clock()
+    door = Door(clock=clock)
     client = await dial(door.port)
     client.stop_reading()
-    carrier, ear, clock = await door.carrier(), Ear(), Clock()
-    assert isinstance(carrier, TwistedCarrier)
-    carrier._reactor = clock
+    carrier, ear = await door.carrier(), Ear()
     carrier.attach(ear)
     carrier.write(b"x" * 10_000_000)
     carrier.close()

@@ -1,0 +1,220 @@
+"""Messages that the source does not give whole: kept at the target for want of better, until it does.
+
+263 gives headers without bodies, Exchange a text of its own. Such a message stays on the list of skipped
+ones, is tried again, and counts as not copied. What came of it lies at the target under a ledger of its
+own (`store.mailboxes.incomplete_name`): nothing takes it for the copy. Once the source gives the message
+whole it is copied like a new one; only then is the incomplete copy taken away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+
+from sqlalchemy import Connection
+
+from mailferry.copying.batches import BatchCopier
+from mailferry.copying.book import open_book
+from mailferry.copying.desk import MailboxWork, Run
+from mailferry.copying.digests import ContentSink, HeaderSink
+from mailferry.copying.learning import UNKNOWN_UID, match_digests
+from mailferry.copying.lost_copies import forget_lost_copies
+from mailferry.copying.open_mailbox import OpenMailbox
+from mailferry.copying.rematch import rematch_source, rematch_target
+from mailferry.copying.results import Mode
+from mailferry.copying.settle import settle_intents, unexplained
+from mailferry.copying.sides import Pair, at_target
+from mailferry.model.causes import Refused
+from mailferry.model.mail import MessageFacts, body_digest
+from mailferry.observe.crash_points import crash_point
+from mailferry.plan.differences import FLAGS_UNKNOWN, Differences
+from mailferry.remote.imap_client import FlagChange, ImapClient
+from mailferry.store import ledger, mailboxes
+from mailferry.store.ledger_blocks import LedgerEntry
+from mailferry.store.mailboxes import CopiedMailbox
+from mailferry.store.remarks import RemarkKind
+
+_NO_BODY = body_digest(b"")
+
+
+async def incomplete_copies(run: Run, row: CopiedMailbox, uidvalidity: int) -> frozenset[int]:
+    """Return the UIDs of a mailbox's incomplete copies at the target, whose UIDVALIDITY this is."""
+
+    def read(conn: Connection) -> frozenset[int]:
+        kept = mailboxes.incomplete(conn, row.account_id).get(row.source_name)
+        if kept is None or kept.target_uidvalidity != uidvalidity:
+            return frozenset()
+        return frozenset(ledger.load(conn, kept.id).target_uids)
+
+    return await run.register.read("incomplete copies", read)
+
+
+async def keep_incomplete(
+    box: OpenMailbox, client: ImapClient, listed: Collection[int], compared: Differences
+) -> None:
+    """Bring a mailbox's incomplete copies up to date; it is selected on both sides.
+
+    `client` is the source's, `listed` and `compared` are what its listing said. Raises Refused,
+    Unavailable or Stopped.
+    """
+    run, wanted = box.run, box.book.incomplete()
+    row = await run.register.read("incomplete copies", lambda conn: _row(conn, box))
+    if row is None and not wanted:
+        return
+    if row is None:
+        row = await run.register.write("keep incomplete", lambda conn: _made(conn, box))
+    kept = await _opened(box, client, row, listed)
+    missing = sorted(uid for uid in wanted if uid in listed and not kept.book.has(uid))
+    if missing:
+        await _copy(kept, client, missing)
+    await _replaced(box, kept)
+    if run.request.mode is Mode.MIRROR and compared.held is None:
+        gone = [uid for uid in kept.book.source_uids() if uid not in listed]
+        await _remove(kept, gone)
+
+
+async def drop_incomplete(run: Run, pair: Pair, row: CopiedMailbox) -> None:
+    """Take away all incomplete copies of a mailbox that the source does not list any more."""
+    kept = await run.register.read(
+        "incomplete copies", lambda conn: mailboxes.incomplete(conn, row.account_id).get(row.source_name)
+    )
+    if kept is None:
+        return
+    book = await open_book(run.register, kept)
+    uids = [entry.source_uid for entry in book.entries()]
+    try:
+        with at_target():
+            status = await pair.target.select(book.target_name)
+            if uids and status.uidvalidity == kept.target_uidvalidity:
+                await pair.target.delete([entry.target_uid for entry in book.entries() if entry.target_uid])
+    except Refused:
+        pass  # the target's mailbox is gone as well
+    await book.forget(uids)
+
+
+def _row(conn: Connection, box: OpenMailbox) -> CopiedMailbox | None:
+    return mailboxes.incomplete(conn, box.run.request.account_id).get(box.book.source_name)
+
+
+def _made(conn: Connection, box: OpenMailbox) -> CopiedMailbox:
+    return mailboxes.ensure(
+        conn,
+        box.run.request.account_id,
+        mailboxes.incomplete_name(box.book.source_name),
+        target_name=box.book.target_name,
+        subscribed=True,
+    )
+
+
+async def _opened(
+    box: OpenMailbox, client: ImapClient, row: CopiedMailbox, listed: Collection[int]
+) -> OpenMailbox:
+    """Return the incomplete copies as a mailbox of their own, with all its numbers meaning what they say."""
+    run, mirror = box.run, box.run.request.mode is Mode.MIRROR
+    with at_target():
+        status = await box.target.select(box.book.target_name)  # its UIDNEXT is behind what this pass copied
+    book = await open_book(run.register, row)
+    book.target_selected(status)
+    others = await run.register.read("other copies", lambda conn: _others(conn, book.row))
+    kept = OpenMailbox(run, MailboxWork(), box.source, box.target, book, status, others)
+    if book.row.target_uidvalidity not in {None, status.uidvalidity}:
+        await rematch_target(box.target, book, status, copies_wanted=mirror)
+    here = box.book.row.source_uidvalidity
+    if here is not None and book.row.source_uidvalidity not in {None, here} and len(book):
+        await rematch_source(kept, here, listed)
+    await book.note(source_uidvalidity=here, target_uidvalidity=status.uidvalidity)
+    if book.pending:
+        await _know_headers(kept, client)
+        await settle_intents(kept)
+    if mirror:
+        await forget_lost_copies(kept)
+    return kept
+
+
+async def _know_headers(kept: OpenMailbox, client: ImapClient) -> None:
+    """Find what a killed run brought by its header: the source may give the whole message by now."""
+    for intent in kept.book.pending:
+        same = intent.target_uidvalidity == kept.status.uidvalidity
+        strays = await unexplained(kept, intent.target_uidnext if same else 1)
+        asked = [uid for uid in intent.source_uids if not kept.book.has(uid)]
+        if not strays or not asked:
+            continue
+        mine, there, contents = HeaderSink(), HeaderSink(), ContentSink()
+        await client.fetch_headers(asked, mine)
+        with at_target():
+            await kept.target.fetch_headers(sorted(strays), there)
+            await kept.target.fetch_bodies(sorted(there.digests), contents)
+        bare = {uid: there.digests[uid] for uid, body in contents.bodies.items() if body == _NO_BODY}
+        await kept.book.add(
+            [
+                LedgerEntry(uid, copy, contents.whole[copy], FLAGS_UNKNOWN)
+                for uid, copy in match_digests(mine.digests, bare).items()
+            ]
+        )
+
+
+def _others(conn: Connection, row: CopiedMailbox) -> frozenset[int]:
+    """Return the UIDs of all other copies in the same mailbox of the target."""
+    over_pop3 = mailboxes.over_pop3(conn, row.account_id)
+    rows = [*mailboxes.of_account(conn, row.account_id), *([over_pop3] if over_pop3 is not None else [])]
+    same = (one for one in rows if one.target_name == row.target_name)
+    return frozenset().union(*(ledger.load(conn, one.id).target_uids for one in same))
+
+
+async def _copy(kept: OpenMailbox, client: ImapClient, missing: Sequence[int]) -> None:
+    """Copy what the source gives of these, as it comes: sizes promise more, and nobody shall look at them."""
+    run, book = kept.run, kept.book
+    found: list[MessageFacts] = []
+    await client.fetch_facts(list(missing), lambda facts: found.append(facts._replace(size=None)))
+    before = len(book)
+    try:
+        await BatchCopier(kept).copy(sorted(found))
+    finally:
+        run.result.copied -= len(book) - before
+        run.result.incomplete += len(book) - before
+        run.result.skipped -= len(
+            book.settled_skips()
+        )  # the target refused them: they are on the list already
+    await book.drop_skips(())
+
+
+async def _replaced(box: OpenMailbox, kept: OpenMailbox) -> None:
+    """Take incomplete copies away whose messages have whole ones; what the user said of them goes along."""
+    done = [uid for uid in kept.book.source_uids() if box.book.has(uid)]
+    if not done:
+        return
+    if box.run.request.mode is not Mode.MIRROR:
+        await _hand_flags_on(box, kept, done)
+    await _remove(kept, done)
+
+
+async def _hand_flags_on(box: OpenMailbox, kept: OpenMailbox, done: Sequence[int]) -> None:
+    """From the flip on flags at the target are the user's: the whole copy gets those of the incomplete one."""
+    flags: dict[int, frozenset[bytes]] = {}
+    with at_target():
+        uids = [kept.book.entry(uid).target_uid for uid in done]
+        await box.target.fetch_flags(
+            [uid for uid in uids if uid != UNKNOWN_UID], lambda uid, now: flags.update({uid: now})
+        )
+        for uid, before in zip(done, uids, strict=True):
+            whole, said = box.book.entry(uid).target_uid, flags.get(before)
+            if said and whole != UNKNOWN_UID:
+                with suppress(Refused):  # flags are not worth a message
+                    await box.target.store_flags([whole], said, FlagChange.ADD)
+
+
+async def _remove(kept: OpenMailbox, source_uids: Sequence[int]) -> None:
+    """Delete these incomplete copies and forget them; never what another ledger knows as a copy."""
+    if not source_uids:
+        return
+    kept.run.check()
+    copies = [kept.book.entry(uid).target_uid for uid in source_uids]
+    ours = [uid for uid in copies if uid != UNKNOWN_UID and uid not in kept.others]
+    if ours:
+        with at_target():
+            await kept.target.delete(ours)
+    crash_point("incomplete-removed")
+    await kept.book.forget(source_uids)
+    lost = copies.count(UNKNOWN_UID)
+    if lost:
+        kept.run.remarks.note(RemarkKind.DOUBLED, number=lost, add=True)

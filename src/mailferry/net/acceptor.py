@@ -1,0 +1,97 @@
+"""Accepting on a socket of our own: a few clients a turn, and a rest when the process has no descriptors left."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mailferry.net.carrier import Address
+from mailferry.net.net_reactor import NetReactor
+
+_LOG = Logger()
+
+ACCEPTS_A_TURN = 64
+NO_DESCRIPTORS_SECONDS = 1.0
+"""How long nobody is accepted after the process ran out of descriptors."""
+
+
+class Watched:
+    """A socket that the reactor tells us of."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, -1 once it is closed."""
+        return self._sock.fileno()
+
+    def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
+        """Name ourselves in a log of the reactor's."""
+        return type(self).__name__
+
+    def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002, N802 - Twisted's name
+        """The reactor ends: so do we."""
+        self._sock.close()
+
+
+@implementer(IReadDescriptor)
+class Acceptor(Watched):
+    """Accepts on `sock`; each client's socket is given to `accepted`, which owns it, with its address."""
+
+    def __init__(
+        self, reactor: NetReactor, sock: socket.socket, accepted: Callable[[socket.socket, Address], None]
+    ) -> None:
+        """Begin to accept; `sock` is duplicated, the caller may close its own."""
+        super().__init__(sock.dup())
+        self._sock.setblocking(False)
+        self._reactor = reactor
+        self._accepted = accepted
+        self._rest: IDelayedCall | None = None
+        # what is accepted inherits these
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        reactor.addReader(self)
+
+    def doRead(self) -> None:  # noqa: N802 - Twisted's name
+        """Accept who is there."""
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                client, where = self._sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                    self._wait_for_descriptors()
+                    return
+                continue  # this client is gone already (accept(2))
+            client.setblocking(False)
+            try:
+                self._accepted(client, Address(where[0], where[1]))
+            except Exception:  # loop edge: what one client sets off must not close the door to the others
+                client.close()
+                _LOG.failure("a client could not be taken")
+
+    def stop(self) -> Deferred[None]:
+        """Accept no more; what was accepted lives on."""
+        if self._rest is not None and self._rest.active():
+            self._rest.cancel()
+        self._reactor.removeReader(self)
+        self._sock.close()
+        return succeed(None)
+
+    @property
+    def address(self) -> Address:
+        """Where clients connect to."""
+        host, port = self._sock.getsockname()[:2]
+        return Address(host, port)
+
+    def _wait_for_descriptors(self) -> None:
+        self._reactor.removeReader(self)
+        self._rest = self._reactor.callLater(NO_DESCRIPTORS_SECONDS, self._reactor.addReader, self)

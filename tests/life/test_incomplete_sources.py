@@ -1,0 +1,108 @@
+"""Sources that do not show everything, on the clock: the flip waits, and goes on by itself once they do."""
+
+from __future__ import annotations
+
+import pytest
+
+from mailferry.model.access import Secret
+from mailferry.model.account import Phase, Trigger
+from mailferry.model.causes import Cause
+from mailferry.roster import account_changes
+from mailferry.store import accounts, mailboxes, skipped
+from tests.kit.move import DOMAIN, OLD, USER, Move
+from tests.life.conftest import Service
+from tests.life.steps import DAY, HOUR, logged_in_once, source_logins
+
+pytestmark = [pytest.mark.deadline(60), pytest.mark.hazard("D25")]
+
+
+def fill(move: Move) -> None:
+    for number in range(3):
+        octets = b"Subject: %d\r\n\r\n%s\r\n" % (number, b"body " * 1000)
+        move.source.mailstore(USER).deliver(octets)
+
+
+def waits(move: Move) -> bool:
+    return move.known().cause is Cause.INCOMPLETE
+
+
+async def test_bodies_that_the_provider_restores_on_the_second_day_come_by_themselves_and_the_account_moves(
+    service: Service,
+) -> None:
+    move = await service(source_quirks=frozenset({"header_only"}), provider="net263")
+    fill(move)
+    await logged_in_once(move)
+    await move.copy()
+    await move.until(lambda: waits(move))
+    account = move.known()
+    assert (account.phase, account.copied, account.skipped, account.completeness) == (
+        Phase.PRECOPY, 0, 3, "poor",
+    )  # fmt: skip
+    assert account.cause_text == "INBOX: 3 messages came without their bodies"
+    assert len(move.target.mailstore(USER).inbox.messages) == 3, "kept for want of better"
+    await move.time.advance(26 * HOUR, step=26 * HOUR / 4)
+    assert waits(move)
+    assert len(move.target.mailstore(USER).inbox.messages) == 3
+    move.source.premises.quirks.discard("header_only")
+    await move.time.until(lambda: move.phase() is Phase.SWITCHED, within=3 * DAY, step=6 * HOUR)
+    assert not move.unlike()
+    assert move.known().skipped == 0
+
+
+async def test_an_administrator_may_take_what_there_is_and_the_rest_still_comes_later(
+    service: Service,
+) -> None:
+    move = await service(source_quirks=frozenset({"header_only"}), provider="net263")
+    fill(move)
+    await logged_in_once(move)
+    await move.copy()
+    await move.until(lambda: waits(move))
+    account_changes.approve(move.database, USER, who="test")
+    await move.until(lambda: move.phase() is Phase.SWITCHED, within=HOUR)
+    rows = move.database.read_now("skips", lambda conn: skipped.listing(conn, move.known().id))
+    assert {row.reason for row in rows} == {"header_only_at_source"}
+    move.source.premises.quirks.discard("header_only")
+    await move.time.until(lambda: not move.unlike(), within=3 * DAY, step=6 * HOUR)
+    kept = move.database.read_now("kept", lambda conn: mailboxes.incomplete(conn, move.known().id))
+    assert list(kept) == [b"INBOX"]
+
+
+async def test_an_imported_account_is_copied_before_the_dns_changes_and_nothing_comes_twice(
+    service: Service,
+) -> None:
+    """Nothing is set and nothing is switched, for days; then its user logs in through us."""
+    move = await service()
+    fill(move)
+    move.database.run_now("import", lambda conn: accounts.ensure(conn, USER, DOMAIN))
+    account_changes.password(move.database, move.parts.keyring, USER, Secret(OLD), who="test")
+    users = move.users.read_bytes()
+    await move.copy()
+    await move.until(lambda: move.known().copied == 3)
+    move.source.mailstore(USER).deliver(b"Subject: while it waits\r\n\r\nx\r\n")
+    await move.time.advance(2 * DAY, step=8 * HOUR)
+    account = move.known()
+    assert (account.phase, account.trigger, account.copied) == (Phase.PRECOPY, Trigger.IMPORT, 4)
+    assert move.users.read_bytes() == users
+    began = account.first_trigger_at
+    await logged_in_once(move)
+    await move.until(lambda: move.phase() is Phase.SWITCHED, within=HOUR)
+    assert move.users.read_bytes() != users
+    assert not move.unlike()
+    assert len(move.target.mailstore(USER).inbox.messages) == 4
+    account = move.known()
+    assert (account.trigger, account.first_trigger_at) == (Trigger.IMPORT, began), "fixed for ever"
+    assert source_logins(move) > 0
+
+
+async def test_somebody_who_still_uses_the_old_host_directly_is_noticed(service: Service) -> None:
+    move = await service(source_quirks=frozenset({"header_only"}))
+    fill(move)
+    move.source.mailstore(USER).deliver(b"Subject: no body\r\n\r\n")
+    await logged_in_once(move)
+    await move.copy()
+    await move.until(lambda: waits(move))
+    await move.time.advance(2 * HOUR, step=HOUR)
+    assert move.known().bypass_changes == 0, "our own session is no bypass"
+    move.source.mailstore(USER).inbox.remove([4])
+    await move.until(lambda: move.known().bypass_changes == 1, within=HOUR)
+    assert move.known().bypass_last_at is not None
