@@ -148,8 +148,8 @@ def quickest(work: Callable[[], Any]) -> tuple[float, Any]:
         began = time.thread_time()
         result = work()
         times.append(time.thread_time() - began)
-        if times[-1] < SECONDS:
-            break
+        if not SECONDS <= times[-1] < 5 * SECONDS:
+            break  # quick enough, or slower than any neighbour on the machine makes it
     return min(times), result
 
 
@@ -161,6 +161,7 @@ def test_a_name_of_64_kilobytes_is_dealt_with_in_bounded_time_and_space(room: st
         seconds, result = quickest(lambda name=name: ROOMS[room](name))
         if seconds >= SECONDS:
             slow[shape] = round(seconds, 2)
+            break
         if isinstance(result, bytes | str) and len(result) > GROWTH * OCTETS:
             large[shape] = len(result)
     assert (slow, large) == ({}, {})
