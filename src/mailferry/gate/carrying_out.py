@@ -193,7 +193,9 @@ class Hands:
         if account is not None and account.phase in FOLLOWED_ON_TARGET and place.window_open:
             wanted = account.id
             if account.phase is Phase.SWITCHED:
-                await self.database.run("ask sweep", lambda conn: accounts.ask_sweep(conn, wanted))
+                await self.database.run(  # one that a power cut forgets comes with its hour
+                    "ask sweep", lambda conn: accounts.ask_sweep(conn, wanted), durable=False
+                )
             self._keeper.accepted_at_target(account, place.domain, attempt.credentials.password)
         session = trial.give(Side.TARGET)
         return Admitted(
