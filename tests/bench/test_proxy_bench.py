@@ -16,6 +16,7 @@ from bench.proxy_figures import AFTER, BEFORE, BULK, DIRECT, LOGIN, NOOP, Beside
 from bench.proxy_tables import section
 from tests.bench.test_benches import run
 from tests.kit import debian
+from tests.kit.peer_plugin import lacking
 
 OCTETS = 2**20
 USERS = Users("user", 3)
@@ -26,7 +27,7 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Generator:
     try:
         return Generator(tmp_path_factory.mktemp("load"))
     except debian.PeerMissing as error:
-        pytest.skip(str(error))
+        lacking(str(error))
 
 
 @pytest.fixture

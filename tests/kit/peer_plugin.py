@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -24,9 +24,21 @@ def require(name: str) -> None:
     try:
         debian.find(name)
     except debian.PeerMissing as error:
-        if REQUIRED:
-            pytest.fail(str(error), pytrace=False)
-        pytest.skip(str(error))
+        lacking(str(error))
+
+
+def require_sqlite_in_dovecot() -> None:
+    """Skip the running test when this Dovecot cannot ask SQLite for passwords; fail it under REQUIRE_PEERS."""
+    require("dovecot")
+    if not (debian.find("dovecot").libexec / "modules/auth/libdriver_sqlite.so").exists():
+        lacking("this Dovecot lacks its SQLite driver: apt-get install dovecot-sqlite")
+
+
+def lacking(why: str) -> NoReturn:
+    """Skip the running test for want of something outside of the project; fail it under REQUIRE_PEERS."""
+    if REQUIRED:
+        pytest.fail(why, pytrace=False)
+    pytest.skip(why)
 
 
 @pytest.fixture

@@ -12,14 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pytest
 from sqlalchemy import create_engine, text
 
 from mailferry.model.access import Secret
 from mailferry.passwords import schemes
-from tests.kit import debian
 from tests.kit.move import MASTER, USER
 from tests.kit.outside import Outside
+from tests.kit.peer_plugin import require_sqlite_in_dovecot
 from tests.kit.peers import in_thread
 
 
@@ -27,9 +26,7 @@ class RealTarget:
     """One Dovecot, its table of passwords, and the doors by which our side dials it."""
 
     def __init__(self, start_peer: Callable[..., Any], scheme: str = "SSHA512", *, user: str = USER) -> None:
-        found = debian.find("dovecot")
-        if not (found.libexec / "modules/auth/libdriver_sqlite.so").exists():
-            pytest.skip("this Dovecot lacks its SQLite driver: apt-get install dovecot-sqlite")
+        require_sqlite_in_dovecot()
         # not in the test's own folder, which other runs of pytest close to Dovecot's user
         self._folder = tempfile.TemporaryDirectory(prefix="real-target-")
         folder = Path(self._folder.name)

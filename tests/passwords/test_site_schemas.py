@@ -20,7 +20,7 @@ from mailferry.passwords import schemes
 from mailferry.passwords.backend import NewPassword, PasswordBackend, PushResult
 from mailferry.passwords.backends import make_backend
 from mailferry.passwords.work_threads import WorkThreads
-from tests.kit import debian
+from tests.kit.peer_plugin import require, require_sqlite_in_dovecot
 from tests.kit.peers import in_thread
 from tests.passwords.site_schemas import ASLEEP, DOMAIN, OLD, OLD_HASH, OTHER, SITES, USER, Site
 
@@ -76,8 +76,6 @@ class Place:
 def site(request: pytest.FixtureRequest) -> Site:
     found: Site = request.param
     if found.name == "PostfixAdmin":
-        from tests.kit.peer_plugin import require
-
         require("php")
     return found
 
@@ -106,9 +104,7 @@ Dovecot = Callable[[bytes], Any]
 @pytest.fixture
 def dovecot(place: Place, start_peer: Callable[..., Any]) -> Any:
     """A Dovecot whose only passwords are in the site's tables, asked for with the site's own query."""
-    found = debian.find("dovecot")
-    if not (found.libexec / "modules/auth/libdriver_sqlite.so").exists():
-        pytest.skip("this Dovecot lacks its SQLite driver: apt-get install dovecot-sqlite")
+    require_sqlite_in_dovecot()
     folder = place.file.parent
     for above in (folder, *folder.parents):
         if above.stat().st_uid == os.getuid() and above != Path("/tmp"):
