@@ -19,7 +19,7 @@ SECONDS ?= 60
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-slow peers guards check format fuzz bench bench-copy bench-crash bench-proxy constraints clean
+.PHONY: help demo test test-slow peers guards check format fuzz bench bench-copy bench-crash bench-proxy bench-console pictures constraints clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | awk -F'|' '{ printf "%-19s%s\n", $$1, $$2 }'
@@ -28,10 +28,10 @@ demo: $(READY)  ## the story of one move on embedded hosts; ARGS=--once ends aft
 	$(BIN)/mailferry demo $(ARGS)
 
 test: peers  ## every test not marked slow; REQUIRE_PEERS=1 fails where a real server is missing
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: peers  ## the slow tests: all kills, all segmentations, long fuzzing
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow $(ARGS)
 
 peers: $(READY)  ## unpack the real servers and clients that this machine lacks into .cache/peers
 	@$(BIN)/python -m tests.kit.debian
@@ -52,7 +52,7 @@ format: $(READY)  ## let ruff write the code as check wants it
 fuzz: $(READY)  ## hostile octets for the parsers and dialogues, SECONDS=60 of them
 	$(BIN)/python -m tests.kit.fuzz --seconds $(SECONDS) $(ARGS)
 
-bench: bench-copy bench-crash bench-proxy  ## every bench, one after the other; ARGS=--write puts the tables into docs/benchmarks.md
+bench: bench-copy bench-crash bench-proxy bench-console  ## every bench, one after the other; ARGS=--write puts the tables into docs/benchmarks.md
 
 bench-copy: peers  ## copies beside mbsync, dsync, getmail6 and $$IMAPSYNC; ARGS="--set A --rounds 3 --write"
 	$(BIN)/python -m bench.copy $(ARGS)
@@ -62,6 +62,12 @@ bench-crash: peers  ## kill -9 the copier some hundreds of times and compare; AR
 
 bench-proxy: peers  ## logins, relaying and memory beside haproxy, nginx, Dovecot and perdition; ARGS="--rounds 3 --write"
 	$(BIN)/python -m bench.proxy $(ARGS)
+
+bench-console: peers  ## pages of the console over 100,000 accounts on both databases; ARGS="--times 20 --write"
+	$(BIN)/python -m bench.console $(ARGS)
+
+pictures: peers  ## the pictures of docs/images, taken by the browser tests
+	MAILFERRY_PICTURES=docs/images $(BIN)/python -m pytest -q tests/browser -k "life or phone or minutes" $(ARGS)
 
 constraints: $(READY)  ## choose the newest versions that fit and write them, hashed, to constraints.txt
 	rm -rf .cache/lock && mkdir -p .cache/lock/src/mailferry

@@ -13,7 +13,9 @@ import pytest_twisted
 from mailferry.app.checking import Line, Sign
 from mailferry.app.preflight import preflight
 from mailferry.lab.mailstore import Mailstore
+from mailferry.lab.premises import LabAccount
 from mailferry.model.access import Secret
+from mailferry.roster.account_files import import_accounts
 from tests.kit.move import DOMAIN, OLD, USER, Move, make_move
 from tests.kit.stores import OpenStore
 from tests.life.steps import fill
@@ -109,6 +111,26 @@ async def test_a_refused_login_names_the_step_that_it_is_about(begin: Begin) -> 
 async def test_a_source_without_passwords_is_explained_and_not_pretended(begin: Begin) -> None:
     found = await told(await begin(provider="m365"))
     assert (found["source"].sign, "OAuth" in found["source"].fix) == (Sign.FAULT, True)
+
+
+async def test_its_refusals_are_no_wrong_passwords(begin: Begin) -> None:
+    found = await told(await begin(provider="m365"), b"whatever the user types")
+    for protocol in ("imap", "pop3"):
+        line = found[f"source {protocol} login"]
+        assert (line.sign, line.found.partition(":")[0]) == (Sign.FAULT, "oauth_required")
+        assert "OAuth" in line.fix
+    assert found["checklist no_passwords"].found == "seen: wrong"
+
+
+async def test_an_account_with_another_name_at_the_old_host_is_tested_under_it(begin: Begin) -> None:
+    others = {USER: LabAccount(password=b"of somebody else"), "wang@elder.test": LabAccount(password=OLD)}
+    move = await begin(source_accounts=others)
+    rows = f"target,source\n{USER},wang@elder.test\n".encode()
+    import_accounts(move.database, move.parts.keyring, rows, who="test")
+    found = await told(move)
+    assert found["source imap login"].sign is Sign.WELL
+    assert found["source imap password check"].found == "a made-up password is refused"
+    assert {record.address for record in move.source.premises.logins()} == {"wang@elder.test"}
 
 
 async def test_a_maildrop_alone_is_looked_at_as_well(begin: Begin) -> None:

@@ -40,6 +40,7 @@ def run(*words: str, seconds: float = 150) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.peer("dovecot", "mbsync", "getmail6")
+@pytest.mark.slow
 def test_the_copy_bench_measures_itself_and_its_peers_on_small_sets() -> None:
     ran = run("bench.copy", "--quick", "--rounds", "1", "--set", "A,P", "--targets", "full")
     assert ran.returncode == 0, ran.stdout + ran.stderr

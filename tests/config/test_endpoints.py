@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailferry.config.endpoints import BadEndpoint, SystemdEndpoint, TcpEndpoint, parse_endpoint
+from mailferry.config.endpoints import (
+    BadEndpoint,
+    Endpoint,
+    SystemdEndpoint,
+    TcpEndpoint,
+    UnixEndpoint,
+    parse_endpoint,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,11 +25,12 @@ from mailferry.config.endpoints import BadEndpoint, SystemdEndpoint, TcpEndpoint
         ("tcp:143:interface=[::1]", TcpEndpoint(143, "::1")),
         (r"tcp:143:interface=\:\:1", TcpEndpoint(143, "::1")),
         ("systemd:name=imap", SystemdEndpoint("imap")),
+        ("unix:/run/mailferry/sasl", UnixEndpoint("/run/mailferry/sasl", 0o660)),
+        ("unix:/run/mailferry/sasl:mode=0606", UnixEndpoint("/run/mailferry/sasl", 0o606)),
+        (r"unix:/run/a\:b:mode=600", UnixEndpoint("/run/a:b", 0o600)),
     ],
 )
-def test_an_endpoint_is_understood_and_written_back(
-    text: str, endpoint: TcpEndpoint | SystemdEndpoint
-) -> None:
+def test_an_endpoint_is_understood_and_written_back(text: str, endpoint: Endpoint) -> None:
     assert parse_endpoint(text) == endpoint
     assert parse_endpoint(str(endpoint)) == endpoint
 
@@ -45,6 +53,12 @@ def test_an_endpoint_is_understood_and_written_back(
         "systemd:name=",
         "tcp:1:interface=::1",
         "tcp:１４３",
+        "unix:",
+        "unix:run/sasl",
+        "unix:/" + "x" * 107,
+        "unix:/run/sasl:mode=rw",
+        "unix:/run/sasl:mode=888",
+        "unix:/run/sasl:lockfile=0",
     ],
 )
 def test_what_is_no_endpoint_says_so(text: str) -> None:

@@ -103,10 +103,30 @@ def test_a_file_that_cannot_be_read_is_one_clear_line(
         ('service = "web"\nendpoint = "tcp:80:interface=127.0.0.1"\ntls = "starttls"', "implicit or none"),
         ('service = "metrics"\nendpoint = "tcp:90"\ntls = "implicit"', "without TLS"),
         ('service = "socketmap"\nendpoint = "tcp:90"', "not served yet"),
+        ('service = "imap"\nendpoint = "unix:/run/x"\ntls = "none"', "not unix:"),
+        ('service = "auth_http"\nendpoint = "unix:/run/x"', "over tcp: only"),
+        ('service = "sasl"\nendpoint = "tcp:8587"', "interface=127.0.0.1"),
+        ('service = "sasl"\nendpoint = "tcp:8587:interface=127.0.0.1"\ntls = "implicit"', "without TLS"),
+        ('service = "auth_http"\nendpoint = "tcp:8143"', "set key in [auth_http]"),
+        (
+            'service = "auth_http"\nendpoint = "tcp:8143:interface=127.0.0.1"',
+            "needs an imap or pop3 listener",
+        ),
     ],
 )
 def test_a_listener_that_cannot_be_meant_is_refused(tmp_path: Path, listener: str, words: str) -> None:
     assert words in str(faults(tmp_path, f"[[listen]]\n{listener}\n{TARGET}"))
+
+
+def test_nginx_is_brought_to_a_loopback_door_or_to_a_submission_server(tmp_path: Path) -> None:
+    asked = '[[listen]]\nservice = "auth_http"\nendpoint = "tcp:8143:interface=127.0.0.1"\n'
+    door = '[[listen]]\nservice = "imap"\nendpoint = "tcp:9143:interface=127.0.0.1"\ntls = "none"\n'
+    assert [one.for_nginx for one in reading(tmp_path, asked + door + TARGET).listen] == [False, True]
+    smtp = '[auth_http]\nsubmission = "[::1]:10587"\n'
+    assert reading(tmp_path, asked + smtp + TARGET).auth_http.submission == ("::1", 10587)
+    for wrong in ("mail.test:587", "127.0.0.1", "127.0.0.1:0", ":587"):
+        text = f'{asked}[auth_http]\nsubmission = "{wrong}"\n{TARGET}'
+        assert "in digits and a port" in faults(tmp_path, text)["auth_http.submission"]
 
 
 def test_two_listeners_do_not_share_a_port_but_free_ports_are_many(tmp_path: Path) -> None:
@@ -190,8 +210,8 @@ def test_a_variable_wins_where_the_file_holds_the_same_table(tmp_path: Path) -> 
     assert settings.passwords.passwd_file.model_dump() == {"path": Path("/b"), "create": True}
 
 
-def test_each_key_outside_the_listeners_has_a_variable() -> None:
-    keys = {path for path in every_key(Settings) if path[0] != "listen"}
+def test_each_key_outside_of_lists_has_a_variable() -> None:
+    keys = {path for path in every_key(Settings) if path[0] != "listen" and "also" not in path}
     overrides, wrong = _overrides({_variable(path): "x" for path in keys})
     assert not wrong
     assert set(_lay_over({}, overrides, Settings)) == keys
@@ -204,6 +224,7 @@ def test_a_fault_from_the_environment_names_the_variable(tmp_path: Path) -> None
         "MAILFERRY_COPPY__X": "1",
         "MAILFERRY_COPY__BATCH_MESAGES": "1",
         "MAILFERRY_LISTEN__SERVICE": "imap",
+        "MAILFERRY_TLS__ALSO__KEY": "/k",
     }
     with pytest.raises(BadConfiguration) as caught:
         reading(tmp_path, TARGET, environ)
@@ -213,6 +234,7 @@ def test_a_fault_from_the_environment_names_the_variable(tmp_path: Path) -> None
     assert "MAILFERRY_COPPY__X: unknown key" in lines
     assert "MAILFERRY_COPY__BATCH_MESAGES: unknown key; did you mean batch_messages?" in lines
     assert "MAILFERRY_LISTEN__SERVICE: [[listen]] tables stand in the file only" in lines
+    assert "MAILFERRY_TLS__ALSO__KEY: [[tls.also]] tables stand in the file only" in lines
 
 
 def test_secrets_are_read_from_files_variables_and_credentials(tmp_path: Path) -> None:

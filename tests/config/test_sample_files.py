@@ -23,7 +23,7 @@ def in_folder(name: str, folder: Path, *, all_keys: bool) -> Path:
         text = _SHOWN.sub("", text)
     text = text.replace("/etc/mailferry/", f"{folder}/")
     for secret in re.findall(r'\{file = "([^"]+)"\}', text):
-        Path(secret).write_text("sqlite://\n")
+        Path(secret).write_text("sqlite:///of-the-sample.db\n")
     path = folder / name
     path.write_text(text)
     return path

@@ -17,7 +17,7 @@ from mailferry.lab.mailstore import Mailstore, differences
 from mailferry.lab.premises import LabAccount
 from mailferry.store import ledger, mailboxes, maildrops, skipped, uidls
 from mailferry.store.database import Database
-from mailferry.store.schema import skipped as skipped_rows
+from mailferry.store.schema_copy import skipped as skipped_rows
 from tests.copying.rig import OLD, PASSWORD, PROFILE, Rig, endpoints, make_account, turn
 
 

@@ -73,6 +73,87 @@ async def test_a_header_without_its_body_lies_at_the_target_and_counts_as_not_co
         assert again.completeness.grade is Grade.POOR
 
 
+def fill_with_one_big(rig: LabRig) -> None:
+    """Six small messages and one that a host cuts at 20 KiB."""
+    for number in range(6):
+        rig.old.deliver(b"Subject: %d\r\n\r\nHi\r\n" % number)
+    rig.old.deliver(b"Subject: big\r\n\r\n" + b"body body body body\r\n" * 1500)
+
+
+@pytest.mark.parametrize("position", ["first", "last"])
+async def test_a_body_that_is_cut_short_is_incomplete_where_the_source_tells_sizes_truly(
+    lite: Database, position: str
+) -> None:
+    """Its literal says so itself and every octet of it came: only RFC822.SIZE tells that there is more."""
+    async with lab(lite, old={"body_truncated"}, protocols=IMAP) as rig:
+        if position == "first":
+            rig.old.deliver(b"Subject: big\r\n\r\n" + b"body body body body\r\n" * 1400)
+        fill_with_one_big(rig)
+        big = 1 if position == "last" else 2
+        result = await rig.run()
+        assert (result.copied, result.skipped, result.incomplete, result.remaining) == (6, big, big, 0)
+        assert {reason for _, _, reason in rig.skips()} == {"cut_short_at_source"}
+        assert (result.completeness.grade, result.completeness.doubts) == (Grade.POOR, (Doubt.CUT_SHORT,))
+        assert max(len(m.octets) for m in rig.new.inbox.messages.values()) == 20 * 1024, "kept meanwhile"
+        rig.let_skips_be_due()
+        again = await rig.run()
+        assert (again.copied, again.skipped) == (0, big), "nothing else comes by which to judge: it stays"
+        assert again.completeness.grade is Grade.POOR
+        rig.source.premises.quirks.clear()
+        rig.let_skips_be_due()
+        assert (await rig.run()).copied == big
+        assert rig.unlike() == []
+        assert (await rig.run()).completeness.grade is Grade.GOOD
+
+
+@pytest.mark.parametrize("sizes", ["exchange_size_thrice", "exchange_size_less"])
+async def test_a_source_whose_sizes_are_estimates_is_asked_for_no_more_than_it_told(
+    lite: Database, sizes: str
+) -> None:
+    async with lab(lite, old={sizes}, protocols=IMAP) as rig:
+        fill_with_one_big(rig)
+        fill(rig, 30)
+        result = await rig.run()
+        assert (result.copied, result.skipped, result.completeness.grade) == (37, 0, Grade.GOOD)
+        assert rig.unlike() == []
+        bodies = rig.commands(rig.source, "UID FETCH")
+        assert sum("BODY.PEEK[]" in command for command in bodies) <= 5, "few are asked for twice"
+
+
+async def test_a_small_body_that_is_missing_whole_is_missed_where_sizes_are_true(lite: Database) -> None:
+    async with lab(lite, old={"header_only"}, protocols=IMAP) as rig:
+        rig.source.premises.troubled = frozenset({4, 5, 6})
+        for number in range(7):
+            body = b"a line of a small message, and another one of them\r\n" * 2
+            rig.old.deliver(b"Subject: %d\r\n\r\n%s" % (number, body))
+        result = await rig.run()
+        assert (result.copied, result.skipped, result.incomplete) == (4, 3, 3)
+        assert rig.skips() == [(b"INBOX", uid, "header_only_at_source") for uid in (4, 5, 6)]
+
+
+@pytest.mark.parametrize("mode", list(Mode), ids=str)
+async def test_a_maildrop_that_gives_headers_alone_is_kept_apart_until_it_gives_more(
+    lite: Database, mode: Mode
+) -> None:
+    """Nobody else tells: there is no IMAP. What LIST says is doubted, but not when nothing came at all."""
+    async with lab(lite, old={"pop3_header_only"}, protocols=frozenset({"pop3"})) as rig:
+        fill(rig)
+        rig.old.deliver(b"Subject: empty from the beginning\r\n\r\n")
+        result = await rig.run(mode)
+        assert (result.copied, result.skipped, result.incomplete, result.remaining) == (1, 4, 4, 0)
+        assert (result.completeness.grade, result.completeness.doubts) == (Grade.POOR, (Doubt.HEADERS_ONLY,))
+        assert at_target(rig) == [b""] * 5
+        again = await rig.run(mode)
+        assert (again.copied, again.incomplete, again.completeness.grade) == (0, 0, Grade.POOR)
+        assert len(rig.new.inbox.messages) == 5
+        rig.source.premises.quirks.clear()
+        rig.let_skips_be_due()
+        assert (await rig.run(mode)).copied == 4
+        assert sorted(at_target(rig)) == [b"", *[b"body"] * 4]
+        assert (kept(rig), rig.skips()) == ({}, [])
+        assert (await rig.run(mode)).completeness.grade is Grade.GOOD
+
+
 @pytest.mark.hazard("D1")
 @pytest.mark.parametrize("mode", list(Mode), ids=str)
 async def test_the_whole_message_takes_the_place_of_the_incomplete_one(lite: Database, mode: Mode) -> None:

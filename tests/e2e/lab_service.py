@@ -54,7 +54,12 @@ class LabService:
 
     def apply_domains(self, *domains: Mapping[str, str]) -> None:
         """Add domains as code; without any our own one, with both protocols of the old host."""
-        own = {"name": DOMAIN, "source": self.source("imap"), "source_pop3": self.source("pop3")}
+        own = {
+            "name": DOMAIN,
+            "source": self.source("imap"),
+            "source_pop3": self.source("pop3"),
+            "notices": "none",
+        }
         file = self.folder / "domains.toml"
         lines = []
         for domain in domains or (own,):

@@ -126,6 +126,7 @@ class Stage:
             "domain", "add", DOMAIN,
             "--source", f"imap://127.0.0.1:{self.source.ports['imap']}{terms}",
             "--source-pop3", f"pop3://127.0.0.1:{self.source.ports['pop3']}{terms}",
+            "--notices", "none",
         )  # fmt: skip
 
     def close(self) -> None:

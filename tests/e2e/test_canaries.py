@@ -14,7 +14,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -38,7 +38,12 @@ CANARIES = 100
 MOVED = len(FORMS)
 """Users who log in with their own password, one in each form."""
 DOMAIN = "old.test"
-AT_ONCE = 25
+AT_ONCE = 10
+ANSWER_SECONDS = 180.0
+LOOK_SECONDS = 0.2
+"""Between two searches through the processes, which else would take the processor from them."""
+COPY = {"quiet_seconds": 1, "pass_interval_seconds": 1, "niceness": 0, "freeze_budget_seconds": 25}
+"""The copier competes with a search through all processes; a pass that cannot fit its freeze moves nobody."""
 DEBUG = {
     "MAILFERRY_LOG__LEVEL": "debug",
     "MAILFERRY_SHIELD__WRONG_PER_ACCOUNT": "100",
@@ -110,7 +115,7 @@ class Stage:
         octets = write(name.encode(), password)
         assert octets is not None
         port = self.service.imap_port if imap else self.service.pop3_port
-        with socket.create_connection(("127.0.0.1", port), 60) as client:
+        with socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS) as client:
             client.sendall(octets + (b"x LOGOUT\r\n" if imap else b"QUIT\r\n"))
             said = b"".join(iter(lambda: client.recv(4096), b""))
         self.shown.append(said)
@@ -122,7 +127,7 @@ class Stage:
         data = None if fields is None else urlencode(fields).encode()
         request = urllib.request.Request(url + path, data, {"Origin": url})
         try:
-            answer = urllib.request.urlopen(request, timeout=60)
+            answer = urllib.request.urlopen(request, timeout=ANSWER_SECONDS)
         except urllib.error.HTTPError as error:
             answer = error
         with answer:
@@ -169,7 +174,7 @@ def dump(database: str) -> bytes:
     return "\n".join(rows).encode()
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.peer("postgresql")])])
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     typed = passwords()
     users = [RehearsalUser(f"u{n}@{DOMAIN}", typed[n].decode(), 2) for n in range(MOVED + len(STEPS) + 3)]
@@ -190,7 +195,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
             master_password=lab.master[1],
             passwd_file=lab.passwd_file,
             database=database,
-            copy={"quiet_seconds": 1, "pass_interval_seconds": 1},
+            copy=COPY,
             environment={**DEBUG, **steps.environment},
             processes=2,
         )
@@ -266,7 +271,7 @@ def test_no_password_stands_anywhere_and_one_that_does_is_found(stage: Stage, tm
     service = stage.service
     with ThreadPoolExecutor(1) as beside:
         typing = beside.submit(type_them_all, stage)
-        while not typing.done():
+        while wait([typing], timeout=LOOK_SECONDS).not_done:
             stage.seen_running += stage.look_at_processes()
         typing.result()
     until(lambda: service.show(f"u0@{DOMAIN}")["phase"] == "SWITCHED", 240, "a user has moved")
@@ -305,11 +310,14 @@ def assert_planted_ones_are_found(stage: Stage, tmp_path: Path) -> None:
         found = stage.everywhere()
     assert {Path(one.place).name for one in found} == places
     child = subprocess.Popen(
-        [sys.executable, "-c", "input()", forms["json"].decode()],
+        [sys.executable, "-c", "input(chr(10))", forms["json"].decode()],
         stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         env={"A": forms["quoted"].decode()},
     )
     try:
+        assert child.stdout is not None
+        child.stdout.read(1)  # the kernel shows arguments a moment after the program has begun
         seen = canary.search_processes([child.pid], stage.typed)
     finally:
         child.communicate(b"\n")

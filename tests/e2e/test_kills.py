@@ -22,7 +22,7 @@ from tests.kit.service import Service, until
 pytestmark = [pytest.mark.peer("dovecot", "fetchmail", "mbsync", "curl"), pytest.mark.timeout(600)]
 
 VICTIMS = ("copier", "proxy", "web", "parent")
-QUICK = {("copier", "maildir"), ("proxy", "sdbox")}
+QUICK = {("copier", "maildir")}
 SERVES = {"proxy", "parent"}
 """Whose end is the end of the users' sessions."""
 

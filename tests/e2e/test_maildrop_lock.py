@@ -52,7 +52,7 @@ class Place:
             copy={"pass_interval_seconds": 2, "batch_messages": 2},
         )
         source = f"pop3://127.0.0.1:{self.source.ports['pop3']}?tls=none"
-        self.service.run("domain", "add", DOMAIN, "--source", source)
+        self.service.run("domain", "add", DOMAIN, "--source", source, "--notices", "none")
 
     def close(self) -> None:
         """End everything."""

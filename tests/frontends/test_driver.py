@@ -45,8 +45,9 @@ class Row:
         stop: Callable[[], None],
         quiet_for: Callable[[], float | None],
         deletions: Callable[[], Deletions] | None = None,
+        abort: Callable[[str], None] | None = None,
     ) -> None:
-        self.stop, self.quiet_for, self.deletions = stop, quiet_for, deletions
+        self.stop, self.quiet_for, self.deletions, self.abort = stop, quiet_for, deletions, abort
 
     def ended(self) -> None:
         self.ends += 1
@@ -315,7 +316,7 @@ async def test_a_client_is_not_read_beyond_what_the_dialogue_keeps_while_the_gat
     await here.desk.asked()
     flood = b"b NOOP\r\n" * 1_000_000
     client.send(flood)
-    visit = next(iter(here.door._inside))
+    visit = next(iter(here.door.inside))
     while not visit._carrier._paused:
         await turn()
     for _ in range(50):
@@ -338,7 +339,7 @@ async def test_a_client_that_does_not_read_our_answers_is_not_read_either() -> N
     here = house()
     client = await here.greeted()
     client.stop_reading()
-    visit = next(iter(here.door._inside))
+    visit = next(iter(here.door.inside))
     client.send(b"a CAPABILITY\r\n" * 2_000_000)
     while not visit._carrier._paused:
         await turn()
@@ -359,7 +360,7 @@ async def test_sixty_seconds_after_accept_a_client_without_login_is_gone(
     clock = Clock()
     here = house(protocol, clock)
     client = await here.greeted()
-    visit = next(iter(here.door._inside))
+    visit = next(iter(here.door.inside))
     for _ in range(14):
         clock.advance(4)
         visit.received(drip)

@@ -50,7 +50,7 @@ async def test_hostile_input_is_refused_and_the_next_client_is_served(protocol: 
         await settled(client, here)
         assert b"\r\n+ " not in client.received  # no invitation to send a literal
         assert not here.desk.attempts
-        for visit in here.door._inside:
+        for visit in here.door.inside:
             assert visit._dialogue.held < 16 * 1024
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 * 1024
     friend = await here.greeted()

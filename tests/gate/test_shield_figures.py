@@ -10,7 +10,6 @@ from twisted.internet import defer
 from twisted.internet.defer import Deferred
 
 from mailferry.app.gate_building import make_penalty
-from mailferry.gate.known_networks import KnownNetworks
 from mailferry.lab.premises import LabAccount
 from mailferry.model.causes import Cause
 from mailferry.plan.routing import Outcome
@@ -159,10 +158,3 @@ async def test_a_domain_that_is_shut_out_is_noticed_by_all_processes_together(be
     await shields[0].settled()
     for name in COLLEAGUES:
         assert await is_let_in(move, name, CLIENT), name
-
-
-def test_the_network_that_logged_in_longest_ago_is_forgotten_first() -> None:
-    known = KnownNetworks(most=2)
-    for network in (b"a", b"b", b"a", b"c"):
-        known.logged_in(network)
-    assert [network in known for network in (b"a", b"b", b"c")] == [True, False, True]

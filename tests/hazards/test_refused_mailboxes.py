@@ -11,7 +11,7 @@ from mailferry.lab.imap_session import No
 from mailferry.plan.completeness import Doubt, Grade
 from mailferry.store import remarks
 from mailferry.store.database import Database
-from mailferry.store.schema import remarks as table
+from mailferry.store.schema_copy import remarks as table
 from tests.copying.lab_rig import LabRig, lab
 
 pytestmark = [pytest.mark.deadline(60), pytest.mark.hazard("D25")]

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.deadline(60), pytest.mark.hazard("D26"), pytest.mark.h
 Opening = Callable[[], Awaitable[ImapClient]]
 REFUSED_AS = {"NUL": "NUL", "line feeds": "bare line feeds", "empty": "no octets", "header": "no header"}
 """What the table of targets calls it, and what the probe does."""
-AT_ONCE = {"dovecot", "dovecot without UIDPLUS", "bare dovecot", "cyrus", "courier"}
+AT_ONCE = {"dovecot", "dovecot without UIDPLUS", "bare dovecot", "cyrus"}
 """Tried each time; the others with the slow tests."""
 
 

@@ -31,7 +31,7 @@ NAMES = (b"Work", b"&mHl27g-", b"a/b")
 JUST_NOW = -1
 
 
-SELDOM = {"courier without UIDPLUS", "dovecot with LITERAL- alone"}
+SELDOM = {"courier", "courier without UIDPLUS", "dovecot with LITERAL- alone"}
 """What differs from its kin in one extension that others here lack as well: tried among the slow tests."""
 
 

@@ -3,12 +3,12 @@
     with WorldTime() as time:
         ...                                   # roles are built with time.reactor and time.times
         await time.advance(60)                # from timer to timer, everybody finishes in between
-        await time.advance(86400, step=3600)  # in leaps, as a machine that slept: timers fire once a leap
+        await time.advance(86400, step=3600)  # in leaps: timers fire once a leap
         await time.until(lambda: account.phase is Phase.SWITCHED, within=90)
         admission = await time.run(gate.admit(attempt), within=30)
 
-The reactor's time, the process's clock since boot, the wall clock and the store's are one. Nothing
-sleeps: between two steps the reactor turns until no thread works, no socket of this process has
+The reactor's time, the wall clock and the store's are one, and so is the process's clock since boot but
+for leaps: they stand for a time in which all went well, not for a machine that slept. Nothing sleeps: between two steps the reactor turns until no thread works, no socket of this process has
 anything to read or to send, no server outside owes an answer (`tests/kit/outside.py`), and nobody is
 due. What would never come to rest meets the test's own
 deadline, which is on the real clock.
@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 BEGINNING = 1_790_000_000.0
 """The moment at which every world begins; whoever confuses two clocks is off by decades."""
+LEAP_COUNTS = 30.0
+"""What the clock since boot sees of a leap: less than anybody may be silent."""
 ANSWER_PAUSE = 0.001
 """Between two looks whether a real server has answered, on the real clock."""
 STILL_TURNS = 2
@@ -102,8 +104,9 @@ class WorldTime:
         self._clock = task.Clock()
         self._threads = _Threads(reactor)
         self._moving = False
+        self._leapt = 0.0
         self.reactor = ClockedReactor(reactor, self._clock)
-        self.times = Times(wall=self, since_boot=self._clock.seconds, store=self.now)
+        self.times = Times(wall=self, since_boot=lambda: self._clock.seconds() - self._leapt, store=self.now)
         self.outside: list[Outside] = []
         """Servers on the real clock; while one owes an answer no time passes."""
 
@@ -175,7 +178,10 @@ class WorldTime:
             await self.settle()
             while not condition() and self.seconds < end:
                 # set, not added to: a remainder of a float would never reach the moment
-                self._clock.rightNow = self._next_moment(end, step)
+                moment = self._next_moment(end, step)
+                if step is not None:
+                    self._leapt += max(0.0, moment - self.seconds - LEAP_COUNTS)
+                self._clock.rightNow = moment
                 self._clock.advance(0)
                 await self.settle()
         finally:

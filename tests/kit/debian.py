@@ -93,6 +93,14 @@ RECIPES: Mapping[str, Recipe] = {
     "mbsync": Recipe("usr/bin/mbsync", ("isync",), ("/usr/bin/mbsync",), ("--version",)),
     "getmail6": Recipe("usr/bin/getmail", ("getmail6",), ("/usr/bin/getmail",), ("--version",)),
     "curl": Recipe("usr/bin/curl", ("curl",), ("/usr/bin/curl",), ("--version",)),
+    "chromium": Recipe(  # with letters for Chinese, which are boxes otherwise
+        program="usr/lib/chromium/chromium",
+        packages=("chromium", "chromium-common", "fonts-wqy-microhei"),
+        system=("/usr/lib/chromium/chromium",),
+        version=("--version",),
+        also=("/usr/share/fonts/truetype/wqy/wqy-microhei.ttc",),
+    ),
+    "mandoc": Recipe("usr/bin/mandoc", ("mandoc",), ("/usr/bin/mandoc",), ("--version",)),
     "promtool": Recipe(
         "usr/bin/promtool",
         ("prometheus",),
@@ -107,6 +115,49 @@ RECIPES: Mapping[str, Recipe] = {
         system=("/usr/bin/php8*",),
         version=("-n", "--version"),
         also=("/usr/share/postfixadmin/public/upgrade.php",),
+    ),
+    "postfix": Recipe(
+        program="usr/sbin/postconf",
+        packages=("postfix",),
+        system=("/usr/sbin/postconf",),
+        version=("-d", "mail_version"),
+        also=("/usr/lib/postfix/sbin/master",),
+    ),
+    "roundcube": Recipe(  # with a PHP that has the modules it needs
+        program="usr/bin/php*",
+        packages=(
+            "roundcube-core",
+            "php8.2-cli",
+            "php8.2-common",
+            "php8.2-intl",
+            "php8.2-mbstring",
+            "php8.2-sqlite3",
+            "php8.2-xml",
+            "php-pear",
+            "php-auth-sasl",
+            "php-mail-mime",
+            "php-net-smtp",
+            "php-net-socket",
+            "php-net-sieve",
+            "php-masterminds-html5",
+            "php-guzzlehttp-guzzle",
+            "php-guzzlehttp-promises",
+            "php-guzzlehttp-psr7",
+            "php-psr-http-client",
+            "php-psr-http-factory",
+            "php-psr-http-message",
+            "php-getallheaders",
+            "php-symfony-deprecation-contracts",
+            "libjs-bootstrap4",
+            "libjs-codemirror",
+            "libjs-jquery",
+            "libjs-jquery-minicolors",
+            "libjs-jquery-ui",
+            "libjs-jstimezonedetect",
+        ),
+        system=("/usr/bin/php8*",),
+        version=("-n", "--version"),
+        also=("/usr/share/roundcube/index.php",),
     ),
     "postgresql": Recipe(
         "usr/lib/postgresql/*/bin/postgres",
@@ -315,8 +366,12 @@ def _apt(program: str, *arguments: str, folder: Path | None = None) -> subproces
 
 
 def _library_folders(root: Path) -> list[Path]:
-    """Return the folders that hold libraries; Courier keeps its own directly below `usr/lib`."""
-    usual = [folder for part in ("lib", "usr/lib") for folder in (root / part).glob("*-linux-*")]
+    """Return the folders that hold libraries.
+
+    Courier and Postfix keep their own below `usr/lib`, PulseAudio, which Chromium wants, in a folder deeper.
+    """
+    patterns = ("lib/*-linux-*", "usr/lib/*-linux-*", "usr/lib/*-linux-*/pulseaudio", "usr/lib/postfix")
+    usual = [folder for pattern in patterns for folder in root.glob(pattern)]
     return [*usual, *({library.parent for library in (root / "usr/lib").glob("*.so.*")})]
 
 

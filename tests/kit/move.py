@@ -266,10 +266,13 @@ async def make_move(
     drain_seconds: int = 30,
     target: Any = None,
     passwords: Mapping[str, Any] | None = None,
+    notices: Mapping[str, Any] | None = None,
+    master: bool = True,
 ) -> Move:
     """Return a move whose doors are open; `copy()` starts its copier, `end()` ends it.
 
-    `target` stands in for the lab's, `passwords` for the settings of its passwd-file.
+    `target` stands in for the lab's, `passwords` for the settings of its passwd-file. Without `master`
+    the target opens with each user's own password only.
 
     With `relayed` the way to the source's IMAP leads through `relay`, which breaks what it is told to;
     with `target_relayed` the way to the target's through `target_relay`.
@@ -297,6 +300,8 @@ async def make_move(
         shield=shield or {},
         drain_seconds=drain_seconds,
         passwords=passwords,
+        notices=notices or {},
+        master=master,
     )
     relay = await FR(source.imap_port).start() if relayed else None
     imap_port = source.imap_port if relay is None else relay.port
@@ -354,6 +359,8 @@ def _settings(
     shield: Mapping[str, Any],
     drain_seconds: int,
     passwords: Mapping[str, Any] | None,
+    master: bool,
+    notices: Mapping[str, Any],
 ) -> Settings:
     place = database.place
     sqlite = place.sqlite_path
@@ -372,13 +379,20 @@ def _settings(
             "target": {
                 "imap": url("imap", imap_port),
                 "pop3": url("pop3", target.pop3_port),
-                "login": "dovecot-master",
-                "master_user": MASTER[0],
-                "master_password": Secret(MASTER[1]),
+                **(
+                    {
+                        "login": "dovecot-master",
+                        "master_user": MASTER[0],
+                        "master_password": Secret(MASTER[1]),
+                    }
+                    if master
+                    else {"login": "user"}
+                ),
             },
             "passwords": passwords
             or {"backend": "passwd-file", "scheme": "SSHA512", "passwd-file": {"path": str(users)}},
             "copy": copy,
+            "notices": notices,
             "shield": shield,
         }
     )

@@ -86,6 +86,16 @@ class RealTarget:
         stored = schemes.make_hash("SSHA512", Secret(octets))
         self._execute("INSERT OR REPLACE INTO mailbox VALUES (:user, :stored)", user=self.user, stored=stored)
 
+    def refuse_changes(self, policy: str) -> None:
+        """Let the table refuse whatever is set in it from now on, with these words."""
+        self._execute(
+            f"CREATE TRIGGER policy BEFORE UPDATE ON mailbox BEGIN SELECT RAISE(ABORT, '{policy}'); END"
+        )
+
+    def relax(self) -> None:
+        """Let the table take everything again."""
+        self._execute("DROP TRIGGER policy")
+
     def remove_user(self) -> None:
         """Take the user's row away."""
         self._execute("DELETE FROM mailbox WHERE username = :user", user=self.user)

@@ -22,6 +22,9 @@ from mailferry.lab.free_ports import free_port
 from mailferry.lab.rehearsed_service import local_listener
 from mailferry.lab.service_process import ServiceProcess
 
+READY_SECONDS = 240.0
+"""Tests share their machine with many others; who waits for nothing waits no longer for this."""
+
 
 def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
     """Return the first true value of `condition`, asked ten times a second."""
@@ -62,7 +65,9 @@ class Service:
         self.state_dir.mkdir(exist_ok=True, mode=0o700)
         self.config = self.directory / "mailferry.toml"
         self.log = self.directory / "serve.log"
-        self._processes = ServiceProcess(self.config, self.log, self.environment, own_session=False)
+        self._processes = ServiceProcess(
+            self.config, self.log, self.environment, own_session=False, ready_seconds=READY_SECONDS
+        )
         (self.directory / "master").write_text(self.master_password)
         self.config.write_text(self._toml())
 

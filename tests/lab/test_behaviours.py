@@ -346,6 +346,7 @@ CASES: list[tuple[str, str, Work, dict[str, Any]]] = [
     ("pop3_no_last_line_end", "timed out", lambda d: d.pop3().retr(1), {}),
     ("pop3_no_stuffing", "b'.dots'", lambda d: d.pop3().retr(1), {}),
     ("pop3_cut_short", "2", cut_short, {}),
+    ("pop3_header_only", "[b'Subject: one', b'From: a@b.test', b'']", lambda d: d.pop3().retr(1)[1], {}),
     ("pop3_retr_hides", "[1, 0]", lambda d: [n - 2 for n in d.drop(lambda c: (c.stat()[0], c.retr(1))[0])], {}),
     ("pop3_lock", "[IN-USE]", lambda d: (d.pop3(), d.pop3()), {}),
     ("pop3_login_delay", "[LOGIN-DELAY]", lambda d: (d.pop3(), d.pop3()), {}),

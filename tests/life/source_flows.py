@@ -49,6 +49,7 @@ class Flow:
 BAD, APP, MANY = Cause.BAD_CREDENTIALS, Cause.APP_PASSWORD_REQUIRED, Cause.TOO_MANY_CONNECTIONS
 OFF, ANY, LIMITED = Cause.PROTOCOL_DISABLED, Cause.AMBIGUOUS_REFUSAL, Cause.RATE_LIMITED
 DOWN, TLS, EXPIRED, PART = Cause.SERVER_DOWN, Cause.TLS_ERROR, Cause.EXPIRED, Cause.INCOMPLETE
+BODIES, UNTAKEN = Cause.BODIES_REFUSED, Cause.TARGET_REFUSES_MAIL
 TENCENT, NETEASE, EXCHANGE = "tencent_exmail", "netease_qiye", "exchange_onprem"
 POP3: Mapping[str, Any] = {"protocol": Protocol.POP3, "protocols": ("pop3",), "digests_alone": True}
 NOBODY: Mapping[str, Any] = {"premises": {"connection_limit": 0}}
@@ -67,8 +68,8 @@ FLOWS: tuple[Flow, ...] = (
     Flow("tencent_five_causes", ("tencent_five_causes",), TENCENT, wrong=ANY),
     Flow("tencent_authcode", ("tencent_authcode",), TENCENT, wrong=APP),
     Flow("tencent_authcode", ("tencent_weixin",), TENCENT, wrong=APP),
-    Flow("tencent_gbk", ("tencent_gbk",), TENCENT, wrong=Cause.PROTOCOL_ERROR, held=DOWN, lifted=True, within=HOUR),
-    Flow("tencent_gbk", ("tencent_gbk",), TENCENT, wrong=LIMITED, held=DOWN, lifted=True, within=HOUR, **POP3),
+    Flow("tencent_gbk", ("tencent_gbk",), TENCENT, wrong=Cause.PROTOCOL_ERROR, held=Cause.PROTOCOL_ERROR, lifted=True, within=HOUR),
+    Flow("tencent_gbk", ("tencent_gbk",), TENCENT, wrong=LIMITED, held=LIMITED, lifted=True, within=HOUR, **POP3),
     Flow("tencent_login_eof", ("tencent_login_eof",), TENCENT, refused=DOWN, lifted=True),
     Flow("tencent_literal_login", ("tencent_literal_login",), TENCENT),
     Flow("tencent_no_caps_on_login", ("tencent_no_caps_on_login",), TENCENT),
@@ -118,6 +119,7 @@ FLOWS: tuple[Flow, ...] = (
     Flow("qq_search", ("qq_search", "search_wrong_set", "search_empty_blank"), "qq"),
     Flow("qq_search", ("search_empty_silent",), "ch35"),
     Flow("net263_header_only", ("header_only",), "net263", held=PART, lifted=True, within=24 * HOUR, **BIG),
+    Flow("net263_header_only", ("pop3_header_only",), "net263", held=PART, lifted=True, within=24 * HOUR, **(POP3 | BIG)),
     Flow("exchange_peek_nothing", ("exchange_peek_nothing",), EXCHANGE, skipped=1, lifted=True, within=HOUR, **BIG),
     Flow("exchange_peek_nothing", ("exchange_placeholder",), EXCHANGE, held=PART, lifted=True, within=24 * HOUR, **BIG),
     Flow("exchange_peek_nothing", ("exchange_size_thrice",), EXCHANGE),
@@ -128,9 +130,11 @@ FLOWS: tuple[Flow, ...] = (
     Flow("literal_lies", ("literal_long",), skipped=1, lifted=True, within=HOUR, **BIG),
     Flow("literal_lies", ("literal_cut",), **BIG),
     Flow("literal_lies", ("body_is_header",), held=PART, lifted=True, within=24 * HOUR, **BIG),
+    Flow("literal_lies", ("body_truncated",), held=PART, lifted=True, within=24 * HOUR, **BIG),
     Flow("literal_lies", ("body_nil",), skipped=1, lifted=True, within=HOUR, **BIG),
     Flow("literal_lies", ("body_empty",), held=PART, lifted=True, within=HOUR, **BIG),
     Flow("fetch_no", ("fetch_refused",), skipped=1, lifted=True, within=HOUR, **BIG),
+    Flow("fetch_no", ("fetch_refused",), "net263", held=BODIES, lifted=True, within=24 * HOUR),
     Flow("fetch_no", ("fetch_serverbug",), skipped=1, lifted=True, within=HOUR, **BIG),
     Flow("fetch_no", ("fetch_limit",), "gmail", **BIG),
     Flow("fetch_no", ("fetch_partly",), "gmail", skipped=1, lifted=True, within=HOUR, **BIG),
@@ -159,6 +163,7 @@ FLOWS: tuple[Flow, ...] = (
     Flow("append_limits", ("append_limit",), at_target=True, skipped=1, lifted=True, within=HOUR, **LITTLE),
     Flow("append_limits", ("append_max_size",), at_target=True, skipped=1, lifted=True, within=HOUR, **LITTLE),
     Flow("append_limits", ("append_argument_11",), at_target=True, skipped=1, lifted=True, within=HOUR, **LITTLE),
+    Flow("append_limits", ("append_limit",), "gmail", at_target=True, held=UNTAKEN, lifted=True, within=24 * HOUR, premises={"append_limit": 20}),
     Flow("append_limits", ("append_overquota",), at_target=True, held=Cause.TARGET_OVER_QUOTA, lifted=True, within=HOUR),
     Flow("append_limits", ("append_invalid_header", "append_nul_refused"), at_target=True),
     Flow("append_limits", ("append_drop",), at_target=True),

@@ -67,6 +67,42 @@ async def test_an_administrator_may_take_what_there_is_and_the_rest_still_comes_
     assert list(kept) == [b"INBOX"]
 
 
+@pytest.mark.parametrize("at_target", [False, True], ids=["source", "target"])
+async def test_an_account_whose_mail_is_refused_in_masses_is_not_switched_before_somebody_says_so(
+    service: Service, at_target: bool
+) -> None:
+    """Whoever refuses: the account would be done with nothing copied, and nobody would know."""
+    move = await service()
+    fill(move)
+    host = move.target if at_target else move.source
+    host.premises.append_limit = 100
+    host.premises.quirks.add("append_limit" if at_target else "fetch_refused")
+    await logged_in_once(move)
+    await move.copy()
+    await move.until(lambda: move.known().cause is not None)
+    await move.time.advance(HOUR, step=50.0)
+    account = move.known()
+    assert (account.phase, account.copied, account.skipped) == (Phase.PRECOPY, 0, 3)
+    assert (account.cause, account.completeness, account.cause_text) == (
+        (Cause.TARGET_REFUSES_MAIL, "suspect", "the target refuses 3 of 3 messages")
+        if at_target
+        else (Cause.BODIES_REFUSED, "poor", "the source lists 3 of 3 messages and does not give them")
+    )
+    account_changes.approve(move.database, USER, who="test")
+    await move.until(lambda: move.phase() is Phase.SWITCHED, within=HOUR)
+    assert move.known().skipped == 3, "approved, not forgotten"
+
+
+async def test_a_few_bad_messages_among_many_hold_nobody(service: Service) -> None:
+    move = await service(source_quirks=frozenset({"fetch_refused"}))
+    move.source.premises.troubled = frozenset({1, 2})
+    fill(move)
+    await logged_in_once(move)
+    await move.copy()
+    await move.until(lambda: move.phase() is Phase.SWITCHED)
+    assert (move.known().skipped, move.known().completeness) == (2, "good")
+
+
 async def test_an_imported_account_is_copied_before_the_dns_changes_and_nothing_comes_twice(
     service: Service,
 ) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
+from twisted.internet import reactor
 from twisted.internet.error import ConnectError
 
-from mailferry.net.listen import bind
+from mailferry.net.listen import bind, listen
 from tests.kit.scripted import dial, hang_up
 from tests.net.ears import Door, Ear
 
@@ -29,6 +31,22 @@ async def test_clients_come_as_carriers_and_live_on_when_the_door_closes() -> No
         door.carriers[number].attach(ear)
         await hang_up(client)
         await ear.end()
+
+
+async def test_a_socket_that_is_shut_for_all_its_holders_is_watched_no_longer(carriers: str) -> None:
+    if carriers == "twisted":
+        return  # it stands where there is no epoll, and there no socket is shut like this
+    sock, accepted = bind("127.0.0.1", 0), []
+    listening = listen(reactor, sock, accepted.append)
+    port = sock.getsockname()[1]
+    watching = len(reactor.getReaders())
+    sock.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(ConnectError):
+        await dial(port)
+    assert len(reactor.getReaders()) == watching - 1, "or it would wake us again and again"
+    assert accepted == []
+    await listening.stop()
+    sock.close()
 
 
 async def test_a_client_that_sets_off_a_fault_of_ours_does_not_close_the_door(

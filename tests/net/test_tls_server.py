@@ -14,7 +14,8 @@ from twisted.internet.threads import deferToThread
 
 from mailferry.model.access import Protocol
 from mailferry.net.carrier import Ending, HandshakeFailed
-from mailferry.net.tls_server import BadTlsFiles, ServerContexts
+from mailferry.net.served_certificates import BadTlsFiles
+from mailferry.net.tls_server import ServerContexts
 from tests.kit.scripted import Gone, dial, hang_up
 from tests.kit.tls_files import Issued, TlsClient, TlsFiles
 from tests.net.ears import Door, Ear, read_just_now

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import socket
 import ssl
 import struct
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,8 @@ class Program:
         self.context.verify_mode = ssl.CERT_NONE
         self.context.minimum_version = self.context.maximum_version = version
         self.session: ssl.SSLSession | None = None
+        self.name: str | None = None
+        """What it asks for."""
         self.extensions: list[list[int]] = []
         self.context._msg_callback = self._note
 
@@ -66,7 +70,7 @@ class Program:
     def _visit(self, port: int) -> bool:
         with (
             socket.create_connection(("127.0.0.1", port), 10) as raw,
-            self.context.wrap_socket(raw, session=self.session) as inside,
+            self.context.wrap_socket(raw, session=self.session, server_hostname=self.name) as inside,
         ):
             assert inside.recv(100) == b"* OK ready\r\n"
             self.session = inside.session
@@ -128,6 +132,66 @@ async def test_no_ticket_allows_early_data(issued: Issued) -> None:
     await program.visit(door)
     assert program.extensions, "no ticket came"
     assert not [one for one in program.extensions if EARLY_DATA in one]
+    await door.stop()
+
+
+def s_client(port: int, *words: str) -> str:
+    """Let openssl connect, and return what it tells once the door has closed."""
+    done = subprocess.run(
+        ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-tls1_3", "-ign_eof", *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=9,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def allowing_early_data(session: str) -> str:
+    """Return a saved session with 16 KiB of early data written into it, as no server of ours does."""
+    der = base64.b64decode("".join(session.strip().splitlines()[1:-1]))
+
+    def header(at: int) -> tuple[int, int]:
+        """Return where an element's contents begin and end."""
+        length, octets = der[at + 1], 0
+        if length & 0x80:
+            octets = length & 0x7F
+            length = int.from_bytes(der[at + 2 : at + 2 + octets])
+        return at + 2 + octets, at + 2 + octets + length
+
+    at, end = header(0)
+    begin = at
+    while at < end and der[at] < 0xAF:
+        at = header(at)[1]
+    inside = der[begin:at] + b"\xaf\x04\x02\x02\x40\x00" + der[at:end]
+    made = base64.encodebytes(b"\x30\x82" + len(inside).to_bytes(2) + inside).decode()
+    return f"-----BEGIN SSL SESSION PARAMETERS-----\n{made}-----END SSL SESSION PARAMETERS-----\n"
+
+
+async def test_early_data_that_is_sent_all_the_same_is_neither_accepted_nor_heard(
+    issued: Issued, tmp_path: Path
+) -> None:
+    door = door_for(issued)
+    saved, forged, early = tmp_path / "session", tmp_path / "forged", tmp_path / "early"
+    early.write_bytes(b"a LOGIN victim secret\r\nb LOGOUT\r\n")
+    told, heard = [], []
+    for number, words in enumerate((["-sess_out", saved], ["-sess_in", forged, "-early_data", early])):
+        if number:
+            forged.write_text(allowing_early_data(saved.read_text()))
+        visit = deferToThread(s_client, door.port, *map(str, words))
+        carrier, ear = await door.carrier(number), Ear()
+        await carrier.start_tls_server()
+        carrier.attach(ear)
+        carrier.write(b"* OK ready\r\n")
+        carrier.close()
+        told.append(await visit)
+        await ear.end()
+        heard.append(bytes(ear.octets))
+    assert "Early data was not sent" in told[0]
+    assert "Early data was rejected" in told[1]
+    assert "Reused, TLSv1.3" in told[1], "the session itself was taken"
+    assert heard == [b"", b""]
     await door.stop()
 
 

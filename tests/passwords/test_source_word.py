@@ -169,11 +169,37 @@ async def test_a_source_that_cannot_be_asked_puts_the_push_off_and_is_left_alone
     assert len(source.tried) == 1
     assert world.target_takes(b"first")
     assert not world.domain.blocked
+    assert (await world.keeper.push_and_prove(account, world.domain)).cause is Cause.SERVER_DOWN
     source.says = Refused(Cause.AMBIGUOUS_REFUSAL, "one of five reasons")
     monkeypatch.setattr(source_word, "ASK_AGAIN_SECONDS", 0.0)
     trust = await world.keeper.push_and_prove(account, world.domain)
     assert trust.in_place
     assert world.target_takes(b"two")
+
+
+@pytest.mark.hazard("T21")
+@pytest.mark.parametrize(
+    "says",
+    [
+        Unavailable(Cause.RATE_LIMITED, "slow down"),
+        Unavailable(Cause.TLS_ERROR, "expired"),
+        Refused(Cause.OAUTH_REQUIRED, "LOGINDISABLED"),
+    ],
+    ids=["rate_limited", "tls_error", "oauth_required"],
+)
+async def test_what_keeps_the_source_from_being_asked_is_told_as_it_is_and_proves_nothing(
+    world: World, source: Source, says: Exception
+) -> None:
+    """A source that takes no password at all has not refused this one: it may take any tomorrow."""
+    account = world.account()
+    source.says = says
+    await world.login_before_flip(account, b"one")
+    await world.settled()
+    trust = await world.keeper.push_and_prove(account, world.domain)
+    assert (trust.in_place, trust.answer, trust.cause) == (False, Answer.TEMPORARY, says.cause)
+    assert says.text in trust.text
+    assert world.target_takes(b"first")
+    assert world.store.read_now("checks", lambda conn: source_checks.current(conn, "a.test")) == []
 
 
 async def test_what_the_preflight_saw_of_variants_stays_when_nobody_looks_again(world: World) -> None:

@@ -7,7 +7,16 @@ import pytest
 from mailferry.model.access import Side
 from mailferry.model.account import TRANSITIONS, Event, Phase
 from mailferry.model.causes import Answer
-from mailferry.plan.routing import Decision, Outcome, Route, SecondIf, asks_second, route, settle
+from mailferry.plan.routing import (
+    Decision,
+    Outcome,
+    Route,
+    SecondIf,
+    asks_second,
+    phase_without_account,
+    route,
+    settle,
+)
 
 YES, NO, DOWN = Outcome.ACCEPTED, Outcome.REFUSED, Outcome.UNAVAILABLE
 S, T = Side.SOURCE, Side.TARGET
@@ -55,6 +64,18 @@ def test_each_row_of_the_login_table(
     phase: Phase, first: Outcome, second: Outcome | None, expected: Decision
 ) -> None:
     assert decide(phase, first, second) == expected
+
+
+@pytest.mark.parametrize("window_open", [True, False])
+@pytest.mark.parametrize("phase", list(Phase), ids=str)
+def test_the_target_alone_judges_whoever_is_not_listed(phase: Phase, window_open: bool) -> None:
+    assert route(phase, window_open=window_open, listed=False) == Route(T)
+
+
+def test_an_address_without_account_is_not_migrating_where_only_listed_accounts_move() -> None:
+    assert phase_without_account(only_listed=False) is Phase.IDLE
+    assert phase_without_account(only_listed=True) is Phase.LOCAL
+    assert settle(Phase.LOCAL, Route(T), YES, None) == Decision(T), "and no account is made of it"
 
 
 def test_nobody_judges_during_a_freeze() -> None:

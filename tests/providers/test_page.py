@@ -14,8 +14,9 @@ from tests.life.source_flows import FLOWS
 from tests.providers.page import CLIENT_TEST, DEMO_TEST, FLOW_TEST, PAGE, ROOT, SOURCES, page, readers
 from tests.providers.page_words import MEANINGS
 
-READ_TWICE = {"auth_order": 2}
-"""Each login dialogue, of IMAP and of POP3, reads the order for itself."""
+READ_TWICE = {"auth_order": 2, "exact_sizes": 2}
+"""Each login dialogue, of IMAP and of POP3, reads the order for itself; sizes are believed, or not, by the
+estimate of `domain test` and by the copy."""
 
 ADVICE = {"checklist", "codes", "imap_hosts", "pop3_hosts", "smtp_hosts", "password_login", "login_forms"} | {
     "after_dns_change",

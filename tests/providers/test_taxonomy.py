@@ -290,6 +290,34 @@ def test_a_text_that_stands_for_many_causes_is_never_a_wrong_password(profile: s
     assert verdict.answer is Answer.REFUSED
 
 
+@pytest.mark.parametrize(
+    ("judged", "code", "text"),
+    [
+        (False, "LOGINDISABLED", "the server takes no passwords"),
+        (True, None, "Basic authentication is disabled."),
+        (True, None, "LOGIN failed."),
+        (True, None, "Logon failure: unknown user name or bad password."),
+        (True, None, "User is authenticated but not connected."),
+    ],
+)
+def test_a_host_that_takes_no_password_never_calls_one_wrong_and_means_it_for_good(
+    judged: bool, code: str | None, text: str
+) -> None:
+    """A mail program that was told to come later would ask for ever; one that is told "wrong" asks its user."""
+    verdict = classify(PROFILES["m365"], judged, code, text, "login")
+    assert (verdict.cause, verdict.answer, verdict.shown) == (
+        Cause.OAUTH_REQUIRED,
+        Answer.REFUSED,
+        Cause.OAUTH_REQUIRED,
+    )
+
+
+def test_a_host_that_is_only_said_to_take_no_password_just_now_keeps_its_users_stored_ones() -> None:
+    verdict = classify(GENERIC, False, "LOGINDISABLED", "", "capability")
+    assert (verdict.cause, verdict.answer) == (Cause.OAUTH_REQUIRED, Answer.TEMPORARY)
+    assert classify(PROFILES["m365"], False, None, "", "greeting").answer is Answer.TEMPORARY
+
+
 def test_exchanges_half_login_is_a_wrong_password_for_a_user_and_missing_rights_for_an_administrator() -> (
     None
 ):
@@ -375,7 +403,8 @@ def test_any_text_has_a_cause(text: str, code: str | None, judged: bool) -> None
     for profile in PROFILES.values():
         verdict = classify(profile, judged, code, text, "login")
         assert verdict.cause in CAUSES
-        assert judged or verdict.answer is Answer.TEMPORARY
+        for_good = verdict.cause is Cause.OAUTH_REQUIRED and not profile.password_login
+        assert judged or for_good or verdict.answer is Answer.TEMPORARY
 
 
 @pytest.mark.hazard("T17")

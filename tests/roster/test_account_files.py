@@ -10,6 +10,7 @@ from mailferry.model.access import Secret
 from mailferry.model.account import Event, Phase
 from mailferry.passwords.sealing import Purpose
 from mailferry.roster import account_files, accounts, domains
+from mailferry.roster.refusals import RosterRefusal
 from mailferry.store import accounts as rows
 from mailferry.store import domains as domain_rows
 from mailferry.store import passwords
@@ -38,6 +39,22 @@ def test_rows_become_accounts_and_those_with_a_password_are_due(store: Database,
         "pässword".encode()
     )
     assert audited(store) == [(WHO, "account.import", "file")]
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_domain_that_moves_listed_accounts_alone_tells_how_many(
+    store: Database, tmp_path: Path, dry_run: bool
+) -> None:
+    with_domain(store)
+    with_domain(store, "b.test")
+    precopy(store, "there@a.test")
+    idle(store, "c@a.test")
+    store.run_now("rule", lambda conn: domain_rows.set_rules(conn, "a.test", only_listed=True))
+    report = run(store, tmp_path, "target\na@a.test\nb@a.test\nc@a.test\nz@b.test\n", dry_run=dry_run)
+    assert report.only_listed == (account_files.ListedDomain("a.test", listed=3, others=1),)
+    assert accounts.show(store, "nobody@a.test")["state"] == "not_migrating"
+    with pytest.raises(RosterRefusal):
+        accounts.show(store, "nobody@b.test")
 
 
 def test_a_second_run_adds_nothing(store: Database, tmp_path: Path) -> None:

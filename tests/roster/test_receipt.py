@@ -17,7 +17,7 @@ from mailferry.store import ledger, mailboxes, skipped
 from mailferry.store.database import Database
 from mailferry.store.ledger_blocks import LedgerEntry
 from mailferry.store.mailboxes import OVER_POP3
-from mailferry.store.schema import ledger_blocks
+from mailferry.store.schema_copy import ledger_blocks
 from tests.store.rows import precopy
 
 ADDRESS = "user@a.test"

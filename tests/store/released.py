@@ -131,6 +131,19 @@ _SINCE: dict[str, dict[str, list[dict[str, Any]]]] = {
         "source_hosts": [{"host": "old.test", "held_until": _NOW, "because": "busy", "failures": 2}],
         "pace_hours": [{"subject": "old.test", "hour": 500_000, "octets": 2**40}],
     },
+    "0005": {
+        "sign_in_domains": [{"name": "root", "domain": "a.test"}],
+        "api_tokens": [
+            {"id": 6, "name": "t", "digest": b"d", "scopes": "read", "added_by": "anna", "added_at": _NOW}
+        ],
+        "notices": [
+            {
+                "id": 8, "domain": "b.test", "account_id": 2, "audience": "user", "kind": "done", "subject": "2",
+                "made_at": _NOW, "sent_at": _NOW,
+            }
+        ],
+        "known_networks": [{"network": b"\0n", "seen_at": _NOW}],
+    },
 }  # fmt: skip
 """What came with each version; a table that a later version dropped is left out there."""
 _UPDATES: dict[str, list[str]] = {
@@ -144,6 +157,10 @@ _UPDATES: dict[str, list[str]] = {
         "UPDATE passwords SET own_hash = 'o'",
     ],
     "0004": ["UPDATE accounts SET source_wanted_at = 8"],
+    "0005": [
+        "UPDATE domains SET only_listed = true, notices = ''",
+        "UPDATE sign_ins SET role = 'reader'",
+    ],
 }
 """Columns that came with each version."""
 

@@ -8,7 +8,7 @@ import pytest
 
 from mailferry.model.account import TRANSITIONS, Event, Phase, State, Trigger
 from mailferry.model.causes import Cause
-from mailferry.store import account_listing, accounts, domains
+from mailferry.store import account_listing, account_pages, accounts, domains
 from mailferry.store.account_listing import AccountFilter
 from mailferry.store.database import Database
 from mailferry.store.faults import AlreadyThere, Conflict, NotAllowed, Unknown
@@ -221,7 +221,7 @@ def test_pages_follow_each_other_without_gap_or_repetition(store: Database) -> N
     after: str | None = None
     while True:
         page = store.read_now(
-            "page", lambda conn, after=after: account_listing.listing(conn, after=after, limit=10)
+            "page", lambda conn, after=after: account_pages.listing(conn, after=after, limit=10)
         )
         seen += [account.address for account in page.accounts]
         after = page.next_after
@@ -237,7 +237,7 @@ def test_accounts_are_found_and_counted_by_domain_state_cause_and_text(store: Da
     idle(store, "later@b.test")
 
     def listed(**wanted) -> list[str]:
-        page = store.read_now("list", lambda conn: account_listing.listing(conn, AccountFilter(**wanted)))
+        page = store.read_now("list", lambda conn: account_pages.listing(conn, AccountFilter(**wanted)))
         assert store.read_now(
             "count", lambda conn: account_listing.count(conn, AccountFilter(**wanted))
         ) == len(page.accounts)

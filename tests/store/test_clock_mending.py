@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mailferry.model.causes import Cause
-from mailferry.store import accounts, clock_mending, leases, nodes, wrong_tries
+from mailferry.store import accounts, clock_mending, known_networks, leases, nodes, wrong_tries
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database
 from mailferry.store.wrong_tries import Full, Reservation, TryKeys, TryLimits
@@ -95,6 +95,14 @@ def test_a_node_that_died_in_the_future_is_silent_now(store: Database) -> None:
     node(store, now=NOW + YEAR)
     assert mend(store) == 1
     assert [found.renewed_at for found in store.read_now("nodes", nodes.listing)] == [NOW]
+
+
+def test_a_network_that_was_seen_in_the_future_is_forgotten_in_its_turn(store: Database) -> None:
+    store.run_now("seen", lambda conn: known_networks.note(conn, {b"ahead"}, now=NOW + YEAR))
+    assert mend(store) == 1
+    store.run_now("seen", lambda conn: known_networks.note(conn, {b"now"}, most=1, now=NOW + 1))
+    _, seen = store.read_now("seen", lambda conn: known_networks.seen_since(conn, 0.0, now=NOW + 1))
+    assert seen == [(b"now", 0.0)]
 
 
 def test_what_is_planned_for_the_next_hours_stays(store: Database) -> None:

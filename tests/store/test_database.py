@@ -16,9 +16,9 @@ from twisted.internet import defer
 
 from mailferry.model.account import Phase
 from mailferry.store import domains
+from mailferry.store.all_tables import everything
 from mailferry.store.database import Database, db_now
 from mailferry.store.faults import AlreadyThere, Moved, StoreUnavailable
-from mailferry.store.schema import metadata
 from mailferry.store.upgrade import KNOWN
 from tests.kit.stores import OpenStore, empty_database
 
@@ -57,7 +57,7 @@ def test_the_versions_make_what_the_schema_says(empty_url: str) -> None:
 
     def differences(conn):
         return compare_metadata(
-            MigrationContext.configure(conn, opts={"compare_server_default": True}), metadata
+            MigrationContext.configure(conn, opts={"compare_server_default": True}), everything
         )
 
     assert store.read_now("compare", differences) == []
@@ -83,7 +83,7 @@ def test_an_upgrade_that_is_broken_off_leaves_nothing(
     monkeypatch.undo()
     store.upgrade()
     tables = store.read_now("tables", lambda conn: set(inspect(conn).get_table_names()))
-    assert tables == {*metadata.tables, "alembic_version"}
+    assert tables == {*everything.tables, "alembic_version"}
     store.close()
 
 

@@ -275,6 +275,7 @@ def test_a_deadlock_is_run_again(store: Database, open_store: OpenStore) -> None
     store.run_now("domains", lambda conn: [add_domain(conn, name) for name in ("a.test", "b.test")])
     meet = threading.Barrier(2)
     tries: list[str] = []
+    done: list[str] = []
 
     def crossing(database: Database, first: str, second: str) -> None:
         def work(conn):
@@ -285,6 +286,7 @@ def test_a_deadlock_is_run_again(store: Database, open_store: OpenStore) -> None
             domains.set_rules(conn, second, language="zh")
 
         database.run_now("crossing", work)
+        done.append(first)
 
     pair = [("a.test", "b.test", store), ("b.test", "a.test", open_store())]
     threads = [threading.Thread(target=crossing, args=(one[2], one[0], one[1])) for one in pair]
@@ -292,7 +294,10 @@ def test_a_deadlock_is_run_again(store: Database, open_store: OpenStore) -> None
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(tries) == 3
+    assert sorted(done) == ["a.test", "b.test"]
+    # One more try is the rule. The one that lost may take its row again before the other has
+    # woken up, and then they meet once more.
+    assert len(tries) >= 3
 
 
 def test_an_address_that_is_no_database_of_ours_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from mailferry.store.database import Database
 from mailferry.store.faults import Conflict, Unknown
 from mailferry.store.ledger import Ledger, LedgerEntry
 from mailferry.store.ledger_blocks import BLOCK_ENTRIES, Growth
-from mailferry.store.schema import ledger_blocks
+from mailferry.store.schema_copy import ledger_blocks
 from tests.kit.stores import OpenStore
 from tests.store.rows import idle, mailbox, precopy
 from tests.store.test_ledger_blocks import entry

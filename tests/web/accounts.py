@@ -14,10 +14,10 @@ DOMAIN = "old.test"
 USER = "li@old.test"
 
 
-def add_domain(database: Database, name: str = DOMAIN) -> None:
+def add_domain(database: Database, name: str = DOMAIN, provider: str = "generic") -> None:
     database.run_now(
         "domain",
-        lambda conn: domains.add(conn, name, source_imap="imaps://imap.old.test", provider="generic"),
+        lambda conn: domains.add(conn, name, source_imap="imaps://imap.old.test", provider=provider),
     )
 
 

@@ -13,13 +13,16 @@ from fastapi import FastAPI
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from mailferry.app.gate_building import make_checker
 from mailferry.model.access import Secret
 from mailferry.observe.log import get_log
 from mailferry.passwords.sealing import KeyRing
 from mailferry.passwords.service_key import ServiceKey
+from mailferry.providers.loader import load_profiles
 from mailferry.roster import sign_ins
 from mailferry.store.database import Database
 from mailferry.web.desk import Desk
+from mailferry.web.old_hosts import OldHosts
 from mailferry.web.old_mailbox import OldMailbox
 from mailferry.web.site import make_site
 from mailferry.web.throttle import Throttle
@@ -72,14 +75,16 @@ MakeDesk = Callable[..., Desk]
 
 
 @pytest.fixture
-def make_desk(store: Database, keyring: KeyRing, wall: WallClock, ticks: Clock) -> MakeDesk:
+def make_desk(store: Database, keyring: KeyRing, wall: WallClock, ticks: Clock, tmp_path: Path) -> MakeDesk:
     def make(**other: Any) -> Desk:
         judges: Any = None
+        checker: Any = None
         parts: dict[str, Any] = {
             "database": store,
             "keyring": keyring,
+            "checker": checker,
             "old_mailbox": OldMailbox(
-                admit=_nobody_is_asked,
+                checker=checker,
                 judges=judges,
                 database=store,
                 keyring=keyring,
@@ -91,6 +96,10 @@ def make_desk(store: Database, keyring: KeyRing, wall: WallClock, ticks: Clock) 
             "user_throttle": Throttle(ticks.seconds),
             "admin_throttle": Throttle(ticks.seconds),
             "log": get_log("web"),
+            "seconds": ticks.seconds,
+            "flips_file": tmp_path / "flips.log",
+            "old_hosts": OldHosts(_nobody_is_asked, _nobody_is_asked, _nobody_is_asked),
+            "profiles": load_profiles(None),
         }
         return Desk(**{**parts, **other})
 
@@ -154,8 +163,9 @@ async def user_site(tmp_path: Path, store: Database, make_desk: MakeDesk) -> Asy
         move = await make_move(tmp_path, store, **options)
         ends.append(move.end)
         parts = move.parts
+        checker = make_checker(parts, move.gate.admit)
         old_mailbox = OldMailbox(
-            admit=move.gate.admit,
+            checker=checker,
             judges=move.penalty,
             database=store,
             keyring=parts.keyring,
@@ -163,7 +173,9 @@ async def user_site(tmp_path: Path, store: Database, make_desk: MakeDesk) -> Asy
             log=get_log("web"),
         )
         ends.insert(0, old_mailbox.settled)
-        desk = make_desk(old_mailbox=old_mailbox, on_reactor=on_test_reactor, keyring=parts.keyring)
+        desk = make_desk(
+            old_mailbox=old_mailbox, checker=checker, on_reactor=on_test_reactor, keyring=parts.keyring
+        )
         return move, make_site(desk, doors=())
 
     yield make

@@ -35,14 +35,17 @@ def last_audit(database: Database) -> tuple[str, str, str]:
 
 def test_the_overview_counts_states_and_causes_and_says_who_must_act(admin: Browser, failed: None) -> None:
     page = shown(admin.get("/admin/").text)
+    assert "Somebody must act" in page
     assert "1 Failed" in page
     assert "0 Done" in page
-    assert "expired 1 the administrator Renew the old service" in page
-    assert "Total 200 Copied 50 Remaining 148 Skipped 2" in page
+    assert "You, the administrator" in page
+    assert "Account or service expired expired 1 old.test (1) Renew the old service" in page
+    assert "50 of 200 messages copied" in page
+    assert "2 messages were not copied." in page
 
 
 def test_the_overview_of_an_empty_store_is_a_page(admin: Browser) -> None:
-    assert "No account has failed." in admin.get("/admin/").text
+    assert "No domain yet." in admin.get("/admin/").text
     assert "No domain yet" in admin.get("/admin/domains").text
     assert "No account fits." in admin.get("/admin/accounts").text
     assert "管理台" in admin.get("/admin/?lang=zh").text
@@ -56,10 +59,10 @@ def test_an_account_shows_everything_but_secrets(admin: Browser, failed: None) -
         "Renew the old service",
         "请续费原服务",
         "NO your account has expired",
-        "messages.remaining 148",
-        "phase BLOCKED",
-        "source_accepted IDLE PRECOPY",
-        "gave_up PRECOPY BLOCKED",
+        "50 of 200 messages",
+        "stopped, served by the old host",
+        "first login with the old password source_accepted copying, still served by the old host IDLE → PRECOPY",
+        "stopped gave_up stopped, served by the old host PRECOPY → BLOCKED",
     ):
         assert fact in page
 

@@ -66,7 +66,7 @@ def test_a_file_is_checked_without_being_taken_in(admin: Browser, store: Databas
 def test_very_many_faults_make_no_endless_page(admin: Browser) -> None:
     file = b"target\r\n" + b"no address\r\n" * 5000
     answer = admin.upload("/admin/import", file)
-    assert "and 4800 more" in answer.text
+    assert "and 4,800 more" in answer.text
     assert answer.text.count("<tr>") == 201
 
 

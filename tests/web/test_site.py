@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -9,32 +10,22 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from structlog.testing import capture_logs
 
 from mailferry.store.database import Database
+from mailferry.web.assets import KEPT, STATIC, asset
 from mailferry.web.desk import Desk
 from mailferry.web.site import make_site
 from tests.web.browser import HOST, Browser
 from tests.web.conftest import MakeDesk
 
 CSP = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'"
-)
-POSTS = (
-    "/sign-in",
-    "/sign-out",
-    "/start",
-    "/again",
-    "/admin/sign-in",
-    "/admin/sign-out",
-    "/admin/domain/pause",
-    "/admin/account/retry",
-    "/admin/account/password",
-    "/admin/import",
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 ANSWERS = (
     ("GET", "/", 200),
-    ("GET", "/static/mailferry.css", 200),
+    ("GET", asset("mailferry.css"), 200),
     ("GET", "/healthz", 200),
     ("GET", "/readyz", 200),
     ("GET", "/admin/sign-in", 200),
@@ -51,7 +42,7 @@ def check_headers(answer: httpx.Response, path: str) -> None:
     assert answer.headers["content-security-policy"] == CSP
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "no-referrer"
-    kept = "public, max-age=3600" if path.endswith(".css") else "no-store"
+    kept = KEPT if path.startswith("/static/") else "no-store"
     assert answer.headers["cache-control"] == kept
 
 
@@ -63,6 +54,21 @@ def test_every_answer_carries_the_headers(browser: Browser, method: str, path: s
     check_headers(answer, path)
 
 
+@pytest.mark.hazard("T38")
+def test_every_route_answers_with_the_headers_whoever_asks(
+    site: FastAPI, browser: Browser, admin: Browser
+) -> None:
+    asked = 0
+    for route in routes_of(site):
+        path = re.sub(r"\{[^}]*\}", "x", route.path)
+        for method in sorted(getattr(route, "methods", ())):
+            for headers in ({}, {"sec-fetch-site": "same-origin"}):
+                for who in (browser, admin):
+                    check_headers(who.ask(method, path, headers=headers), path)
+                    asked += 1
+    assert asked > 100
+
+
 @pytest.mark.hazard("T40")
 def test_a_fault_of_ours_shows_nothing_of_its_insides_and_carries_the_headers(site: FastAPI) -> None:
     @site.get("/broken")
@@ -70,7 +76,9 @@ def test_a_fault_of_ours_shows_nothing_of_its_insides_and_carries_the_headers(si
         secret = "canary-secret"
         raise RuntimeError(f"with {secret} in it")
 
-    answer = Browser(site).get("/broken")
+    with capture_logs() as told:
+        answer = Browser(site).get("/broken")
+    assert [line["event"] for line in told] == ["a page broke"]
     assert answer.status_code == 500
     check_headers(answer, "/broken")
     assert "canary" not in answer.text
@@ -83,14 +91,16 @@ def routes_of(router: Any) -> Iterator[Any]:
         yield from routes_of(inner) if inner is not None else [route]
 
 
-def test_the_table_names_every_route_that_changes_something(site: FastAPI) -> None:
-    posts = {
-        re.sub(r"\{action\}", "pause" if "domain" in route.path else "retry", route.path)
-        for route in routes_of(site)
-        if "POST" in getattr(route, "methods", ())
-    }
-    assert posts == set(POSTS)
-    assert not {m for r in routes_of(site) for m in getattr(r, "methods", ())} - {"GET", "HEAD", "POST"}
+def posts_of(site: FastAPI) -> list[str]:
+    """Return an address for each route of a page that changes something."""
+    routes = [route for route in routes_of(site) if "POST" in getattr(route, "methods", ())]
+    return sorted(re.sub(r"\{action\}", "pause", route.path) for route in routes)
+
+
+def test_pages_are_asked_and_forms_are_posted_and_nothing_else(site: FastAPI) -> None:
+    assert {m for r in routes_of(site) for m in getattr(r, "methods", ())} <= {"GET", "HEAD", "POST"}
+    assert {"/start", "/again", "/sign-in", "/admin/sign-in", "/admin/import"} <= set(posts_of(site))
+    assert len(posts_of(site)) > 9
 
 
 @pytest.mark.hazard("T38")
@@ -107,8 +117,8 @@ def test_the_table_names_every_route_that_changes_something(site: FastAPI) -> No
         {"sec-fetch-site": "same-site", "origin": f"http://{HOST}"},
     ],
 )
-def test_a_form_of_another_site_is_refused(admin: Browser, headers: dict[str, str]) -> None:
-    for path in POSTS:
+def test_a_form_of_another_site_is_refused(site: FastAPI, admin: Browser, headers: dict[str, str]) -> None:
+    for path in posts_of(site):
         fields = {"address": "li@old.test", "name": "old.test"}
         assert admin.ask("POST", path, data=fields, headers=headers).status_code == 403, path
 
@@ -162,12 +172,34 @@ def test_the_switch_of_languages_is_kept_in_a_cookie(browser: Browser) -> None:
     assert "邮箱搬家" in browser.get("/").text
 
 
+def test_the_switch_of_dark_and_light_is_kept_in_a_cookie(browser: Browser) -> None:
+    assert "data-look" not in browser.get("/").text
+    answer = browser.get("/?look=dark")
+    assert '<html lang="en" data-look="dark">' in answer.text
+    assert {"httponly", "samesite=strict"} <= set(answer.headers["set-cookie"].lower().split("; "))
+    assert 'data-look="dark"' in browser.get("/admin/sign-in").text
+    assert "data-look" not in browser.get("/?look=auto").text
+    assert "data-look" not in browser.get("/").text
+    assert "data-look" not in browser.get('/?look="><script>').text
+
+
 def test_the_switch_leads_nowhere_else(browser: Browser) -> None:
     page = browser.get("//evil.test/%22%3E%3Cscript%3E?x=%22%3E").text
     assert "evil.test" not in page
     assert "<script" not in page
 
 
-@pytest.mark.parametrize("name", ["..%2f..%2fsite.py", "%2e%2e/site.py", "other.css"])
-def test_only_the_one_style_sheet_is_served(browser: Browser, name: str) -> None:
+@pytest.mark.parametrize("name", ["..%2f..%2fsite.py", "%2e%2e/site.py", "mailferry.css", "htmx.LICENSE"])
+def test_only_the_files_of_pages_are_served_and_only_under_the_names_of_their_content(
+    browser: Browser, name: str
+) -> None:
     assert browser.get(f"/static/{name}").status_code == 404
+
+
+def test_a_file_of_pages_has_its_type_and_another_name_when_its_content_changes(browser: Browser) -> None:
+    for name, media_type in (("mailferry.css", "text/css"), ("mailferry.svg", "image/svg+xml")):
+        octets = (STATIC / name).read_bytes()
+        answer = browser.get(asset(name))
+        assert answer.content == octets
+        assert answer.headers["content-type"].partition(";")[0] == media_type
+        assert hashlib.sha256(octets).hexdigest()[:16] in asset(name)

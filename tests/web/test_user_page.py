@@ -79,7 +79,7 @@ async def test_the_old_password_starts_the_move_exactly_as_a_login_does(user_sit
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     account = move.account()
     assert account is not None
-    assert (account.phase, account.trigger) == (Phase.PRECOPY, Trigger.IMAP)
+    assert (account.phase, account.trigger) == (Phase.PRECOPY, Trigger.WEBMAIL)
     page = await user.home()
     assert USER in page
     assert "In progress" in page
@@ -246,7 +246,7 @@ async def test_the_password_of_another_old_address_starts_the_move_and_is_never_
     assert answer.status_code == 303
     account = move.account()
     assert account is not None
-    assert (account.phase, account.trigger) == (Phase.BACKFILL, Trigger.IMAP), "a first trigger stays"
+    assert (account.phase, account.trigger) == (Phase.BACKFILL, Trigger.WEBMAIL)
     assert account.source_login == "zhang@old.test"
     row = move.database.read_now("row", lambda conn: passwords.get(conn, account.id))
     assert row.sealed_by_import
@@ -396,8 +396,8 @@ async def test_a_move_that_is_done_says_so(user_site: MakeUserSite) -> None:
     await user.sign_in(OTHER)
     page = shown(await user.home())
     assert "Done" in page
-    assert "100.0 %" in page
-    assert "1 messages could not be copied" in page
+    assert "100%" in page
+    assert "Messages that could not be copied: 1." in page
 
 
 async def test_a_source_that_speaks_pop3_only_is_asked_over_pop3(user_site: MakeUserSite) -> None:
@@ -405,4 +405,77 @@ async def test_a_source_that_speaks_pop3_only_is_asked_over_pop3(user_site: Make
     assert (await User(site).sign_in()).status_code == 303
     account = move.account()
     assert account is not None
-    assert (account.phase, account.trigger) == (Phase.PRECOPY, Trigger.POP3)
+    assert (account.phase, account.trigger) == (Phase.PRECOPY, Trigger.WEBMAIL)
+
+
+# --- the page keeps itself up to date
+
+
+async def ask(user: User, **shown: str) -> httpx.Response:
+    query = "&".join(f"{name}={value}" for name, value in shown.items())
+    return await deferToThread(user.browser.get, f"/progress?{query}", **{"hx-request": "true"})
+
+
+async def test_an_open_page_gets_how_the_move_stands_and_the_words_for_what_changed(
+    user_site: MakeUserSite,
+) -> None:
+    move, site = await user_site()
+    lead(move, Event.SOURCE_ACCEPTED, total=100, copied=30)
+    user = User(site)
+    await user.sign_in()
+    same = (await ask(user, state="in_progress", quarter="1")).text
+    assert 'value="30.0"' in same
+    assert "hx-swap-oob" not in same, "a screen reader is not told what it knows"
+    assert "<html" not in same
+    assert 'hx-get="/progress?state=in_progress&amp;quarter=1"' in same
+    for known in (
+        {"state": "in_progress", "quarter": "0"},
+        {"state": "failed", "quarter": "1"},
+        {},
+        {"quarter": "²"},
+    ):
+        assert "hx-swap-oob" in (await ask(user, **known)).text, known
+    lead(move, Event.EARLY_SWITCH, Event.HISTORY_COMPLETE)
+    done = (await ask(user, state="in_progress", quarter="1")).text
+    assert "Your mailbox has moved" in done
+    assert "hx-get" not in done, "nothing more is to come"
+
+
+async def test_a_failed_move_leaves_the_open_page_alone_until_it_goes_on(user_site: MakeUserSite) -> None:
+    move, site = await user_site()
+    lead(move, Event.SOURCE_ACCEPTED, Event.GAVE_UP, cause=Cause.SERVER_DOWN)
+    user = User(site)
+    await user.sign_in()
+    answer = await ask(user, state="failed", quarter="0")
+    assert (answer.status_code, answer.text) == (204, "")
+    lead(move, Event.RETRIED)
+    assert "Your mailbox is being moved" in (await ask(user, state="failed", quarter="0")).text
+
+
+@pytest.mark.hazard("T38")
+async def test_how_a_move_stands_is_told_to_nobody_who_is_not_signed_in(user_site: MakeUserSite) -> None:
+    move, site = await user_site()
+    lead(move, Event.SOURCE_ACCEPTED, total=100)
+    answer = await ask(User(site), state="in_progress", quarter="0")
+    assert (answer.status_code, answer.headers["hx-redirect"], answer.text) == (204, "/", "")
+    plain = await deferToThread(User(site).browser.get, "/progress")
+    assert (plain.status_code, plain.headers["location"]) == (303, "/")
+
+
+async def test_a_paused_move_says_that_it_is_paused(user_site: MakeUserSite) -> None:
+    move, site = await user_site()
+    lead(move, Event.SOURCE_ACCEPTED, total=100, copied=30)
+    move.database.run_now("pause", lambda conn: domains.set_rules(conn, DOMAIN, paused=True))
+    user = User(site)
+    await user.sign_in()
+    assert "has paused the copying" in await user.home()
+
+
+async def test_the_providers_own_menu_stands_beside_what_to_do(user_site: MakeUserSite) -> None:
+    move, site = await user_site(provider="tencent_exmail")
+    lead(move, Event.SOURCE_ACCEPTED, Event.GAVE_UP, cause=Cause.AMBIGUOUS_REFUSAL)
+    user = User(site, language="zh-CN")
+    await user.sign_in()
+    page = shown(await user.home())
+    assert "在原服务商（腾讯企业邮箱）：" in page
+    assert "管理后台 协作 > 安全管理 > 客户端访问限制" in page

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -18,6 +19,7 @@ from mailferry.config.settings import BackendName, Settings, TargetLogin
 from mailferry.copying.target_probe import PLAIN, Kept, TargetTraits, probe_target
 from mailferry.model.access import Server
 from mailferry.model.causes import RemoteFailure
+from mailferry.net.certificate_names import names_of
 from mailferry.observe.log import get_log
 from mailferry.remote.imap_client import ImapClient
 from mailferry.remote.open import open_session
@@ -58,7 +60,7 @@ async def check(
     faults = faults_on_disk(settings, config_file)
     for fault in faults:
         yield Line(Sign.FAULT, fault.key, fault.message)
-    for line in _certificate(settings):
+    for line in _certificates(settings):
         yield line
     if not settings.listen:
         yield Line(
@@ -84,22 +86,31 @@ async def check(
         await parts.close()
 
 
-def _certificate(settings: Settings) -> list[Line]:
+def _certificates(settings: Settings) -> Iterator[Line]:
     if settings.tls is None:
-        return [Line(Sign.NOTE, "certificate", "none: passwords reach us in clear", "add the table [tls]")]
-    path = settings.tls.certificate
+        yield Line(Sign.NOTE, "certificate", "none: passwords reach us in clear", "add the table [tls]")
+        return
+    for table, pair in settings.tls.each:
+        what = "certificate" if table == "tls" else table
+        yield _certificate(what, pair.certificate, several=bool(settings.tls.also))
+
+
+def _certificate(what: str, path: Path, *, several: bool) -> Line:
+    """Say how long one certificate holds, and where there are several which names it is for."""
     try:
-        first = x509.load_pem_x509_certificates(path.read_bytes())[0]
+        pem = path.read_bytes()
+        first, names = x509.load_pem_x509_certificates(pem)[0], names_of(pem)
     except (OSError, ValueError, IndexError) as error:
         fix = "write the chain as PEM, our own certificate first"
         why = error.strerror if isinstance(error, OSError) else "holds no PEM certificate"
-        return [Line(Sign.FAULT, "certificate", f"{path}: {why}", fix)]
+        return Line(Sign.FAULT, what, f"{path}: {why}", fix)
+    shown = f"{path} for {', '.join(names) or 'no name'}" if several else str(path)
     left = (first.not_valid_after_utc - dt.datetime.now(dt.UTC)).days
     if left < 0:
-        return [Line(Sign.FAULT, "certificate", f"{path}: expired", "renew it; it is read again by itself")]
+        return Line(Sign.FAULT, what, f"{shown}: expired", "renew it; it is read again by itself")
     if left < CERTIFICATE_WARNS_DAYS:
-        return [Line(Sign.NOTE, "certificate", f"{path}: ends in {left} days", "renew it in time")]
-    return [Line(Sign.WELL, "certificate", f"{path}: valid for {left} days")]
+        return Line(Sign.NOTE, what, f"{shown}: ends in {left} days", "renew it in time")
+    return Line(Sign.WELL, what, f"{shown}: valid for {left} days")
 
 
 def _database(parts: Parts) -> Line:

@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from mailferry.app.node import NodeMembership
+from mailferry.app.outlets import outlets
 from mailferry.app.parts import Parts, build_parts
 from mailferry.app.worker import WorkerContext
 from mailferry.config.settings import CopySettings
 from mailferry.copying.desk import CopyDesk
 from mailferry.copying.housekeeping import Housekeeping
+from mailferry.copying.notices import Notifier
 from mailferry.copying.pace import SourcePace, SourceTerms
 from mailferry.copying.queue import CopyQueue
 from mailferry.copying.results import CopyLimits
@@ -213,6 +215,16 @@ class CopierRole:
             at_once=copy.accounts_at_once,
             since_boot=parts.times.since_boot,
         )
+        self._notifier = Notifier(
+            parts.database,
+            make_desk=Desks(parts).make,
+            outlets=outlets(parts.settings, now=parts.times.wall.now),
+            sender=parts.settings.notices.sender,
+            group_seconds=parts.settings.notices.group_minutes * 60.0,
+            reactor=parts.reactor,
+            log=context.log,
+            since_boot=parts.times.since_boot,
+        )
         self._housekeeping = Housekeeping(
             parts.database,
             keyring=parts.keyring,
@@ -230,11 +242,13 @@ class CopierRole:
             self.parts.log.error("nothing is copied", why=why, accounts=len(missing))
         else:
             self._queue.begin()
+            self._notifier.begin()
         self._housekeeping.begin()
 
     async def drain(self) -> None:
         """End running turns at once; the ledger knows where to go on."""
         self._housekeeping.finish()
+        await self._notifier.finish()
         await self._queue.finish()
         await self._node.leave()
         await self.parts.close()

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from twisted.internet.defer import Deferred
+
 from mailferry.app.parts import Parts
+from mailferry.gate.admission import Admission, LoginAttempt
 from mailferry.gate.carrying_out import Hands
+from mailferry.gate.checking import Checker
 from mailferry.gate.gatekeeper import Gatekeeper
 from mailferry.gate.judges import Judges
 from mailferry.gate.live_sessions import SessionBook
@@ -60,6 +64,13 @@ def build_gate(parts: Parts, *, node: Callable[[], int]) -> BuiltGate:
         restored=parts.restored,
     )
     return BuiltGate(Gatekeeper(hands, reactor=reactor, log=log), judges, penalty, book)
+
+
+def make_checker(parts: Parts, admit: Callable[[LoginAttempt], Deferred[Admission]]) -> Checker:
+    """Return what judges passwords without giving a session; `admit` is the gate's of this process."""
+    return Checker(
+        admit=admit, database=parts.database, keeper=parts.keeper, restored=parts.restored, log=parts.log
+    )
 
 
 def make_penalty(parts: Parts, judges: Judges) -> Penalty:

@@ -5,12 +5,14 @@ A worker that dies loses no queued connection, because its successor accepts fro
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from mailferry.config.endpoints import SystemdEndpoint, TcpEndpoint
+from mailferry.config.endpoints import SystemdEndpoint, TcpEndpoint, UnixEndpoint
 from mailferry.config.settings import ListenSettings
 
 BACKLOG = 1024
@@ -31,9 +33,15 @@ class BoundListener:
     @property
     def shown(self) -> str:
         """Return service and address as a log line names them."""
-        host, port = self.socket.getsockname()[:2]
-        host = f"[{host}]" if ":" in host else host
-        return f"{self.settings.service.value} {host}:{port} ({self.settings.mode.value})"
+        return f"{self.settings.service.value} {self._place} ({self.settings.mode.value})"
+
+    @property
+    def _place(self) -> str:
+        name = self.socket.getsockname()
+        if isinstance(name, str):
+            return name
+        host, port = name[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def bind_listeners(wanted: Sequence[ListenSettings]) -> list[BoundListener]:
@@ -49,10 +57,24 @@ def bind_listeners(wanted: Sequence[ListenSettings]) -> list[BoundListener]:
     return bound
 
 
+def close_doors(listeners: Sequence[BoundListener]) -> None:
+    """Let mail programs that come from now on be refused at once: nobody would ever accept them.
+
+    Each worker has inherited the sockets, so closing ours alone would leave clients waiting for a
+    greeting. Sockets that systemd passed are its own: who comes meanwhile is served by the next start.
+    """
+    for listener in listeners:
+        if listener.settings.service.is_door and isinstance(listener.settings.endpoint, TcpEndpoint):
+            with contextlib.suppress(OSError):  # a system on which this means nothing
+                listener.socket.shutdown(socket.SHUT_RDWR)
+
+
 def _socket_for(settings: ListenSettings) -> socket.socket:
     endpoint = settings.endpoint
     if isinstance(endpoint, SystemdEndpoint):
         return _passed(endpoint)
+    if isinstance(endpoint, UnixEndpoint):
+        return _bound_unix(endpoint)
     return _bound(endpoint)
 
 
@@ -70,6 +92,38 @@ def _bound(endpoint: TcpEndpoint) -> socket.socket:
         raise CannotListen(f"{endpoint}: {error.strerror}; {_advice(error, endpoint)}") from error
     opened.setblocking(False)
     return opened
+
+
+def _bound_unix(endpoint: UnixEndpoint) -> socket.socket:
+    """Open a socket in the file system; one that a dead service left behind is replaced."""
+    path = Path(endpoint.path)
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.is_socket():
+            if _somebody_listens(endpoint.path):
+                raise CannotListen(f"{endpoint}: somebody listens there; see who with: ss -lxp src {path}")
+            path.unlink()
+        before = os.umask(0o777 & ~endpoint.mode)
+        try:
+            opened.bind(endpoint.path)
+        finally:
+            os.umask(before)
+        opened.listen(BACKLOG)
+    except OSError as error:
+        opened.close()
+        raise CannotListen(
+            f"{endpoint}: {error.strerror}; the folder must exist and be writable by this user"
+        ) from error
+    except CannotListen:
+        opened.close()
+        raise
+    opened.setblocking(False)
+    return opened
+
+
+def _somebody_listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        return asking.connect_ex(path) == 0
 
 
 def _advice(error: OSError, endpoint: TcpEndpoint) -> str:

@@ -22,6 +22,8 @@ from mailferry.store.faults import NodeVoid, StoreUnavailable
 
 RENEW_SECONDS = 10.0
 SILENT_SECONDS = 60.0
+WATCH_SECONDS = 5.0
+"""How often this process looks how long ago it renewed its row: also when the store does not even fail."""
 
 
 def installation_id(state_dir: Path) -> str:
@@ -47,7 +49,8 @@ class NodeMembership:
     """Registers this process and renews its row.
 
     `on_silent` is called when no renewal succeeded for a minute, counted from before the last good
-    one was sent; `on_void` when somebody declared this process dead.
+    one was sent, by `seconds`: a clock that also runs while the machine is suspended. `on_void` when
+    somebody declared this process dead.
     """
 
     def __init__(
@@ -73,7 +76,8 @@ class NodeMembership:
         self._renewed = 0.0
         self._silent = False
         self._loop = task.LoopingCall(self._renew)
-        self._loop.clock = reactor
+        self._watch = task.LoopingCall(self._look)
+        self._loop.clock = self._watch.clock = reactor
 
     @property
     def id(self) -> int:
@@ -89,6 +93,12 @@ class NodeMembership:
             "register node", lambda conn: nodes.register(conn, self._role, host, boot, os.getpid())
         )
         self._loop.start(RENEW_SECONDS, now=False)
+        self._watch.start(WATCH_SECONDS, now=False)
+
+    def _look(self) -> None:
+        if not self._silent and self._seconds() - self._renewed >= SILENT_SECONDS:
+            self._silent = True
+            self._on_silent()
 
     async def _renew(self) -> None:
         sent = self._seconds()
@@ -98,17 +108,16 @@ class NodeMembership:
             self._on_void()
         except StoreUnavailable as error:
             self._log.error("cannot renew this process's row", why=str(error))
-            if sent - self._renewed >= SILENT_SECONDS and not self._silent:
-                self._silent = True
-                self._on_silent()
         else:
             self._renewed = sent
-            self._silent = False
+            # an answer that took more than a minute ends no silence: it tells what was, not what is
+            self._silent = self._silent and self._seconds() - sent >= SILENT_SECONDS
 
     async def leave(self) -> None:
         """Stop renewing and take the row away, with what it still holds."""
-        if self._loop.running:
-            self._loop.stop()
+        for loop in (self._loop, self._watch):
+            if loop.running:
+                loop.stop()
         if self._id is not None:
             node = self._id
             await self._database.run("leave", lambda conn: nodes.void(conn, node))

@@ -41,7 +41,8 @@ class Parent:
     """Runs `jobs` until a signal ends it.
 
     `after_death` is called in a child of its own with the process id of a dead worker, to void what
-    that one left in the store, and again while that child fails; `on_ready` once, when every worker serves.
+    that one left in the store, and again while that child fails; `on_ready` once, when every worker serves;
+    `on_stopping` once, when the workers were told to end.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class Parent:
         log: Log,
         after_death: Callable[[int], None],
         on_ready: Callable[[], None],
+        on_stopping: Callable[[], None] = lambda: None,
         drain_seconds: float = 30.0,
     ) -> None:
         self._jobs = jobs
         self._log = log
         self._after_death = after_death
         self._on_ready = on_ready
+        self._on_stopping = on_stopping
         self._drain_seconds = drain_seconds
         self._children: dict[int, Child] = {}
         self._restarts: list[Restart] = []
@@ -105,6 +108,7 @@ class Parent:
         )
         for pid in self._children:
             os.kill(pid, signal.SIGTERM)
+        self._on_stopping()
 
     def _tick(self, now: float) -> None:
         self._reap(now)

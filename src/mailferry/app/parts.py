@@ -14,7 +14,8 @@ from mailferry.model.profile import Profile
 from mailferry.model.server_url import parse_server_url
 from mailferry.net.connect import Connector
 from mailferry.net.dial import IpAddress
-from mailferry.net.tls_server import BadTlsFiles, ServerContexts
+from mailferry.net.served_certificates import BadTlsFiles
+from mailferry.net.tls_server import ServerContexts
 from mailferry.observe.log import Log
 from mailferry.passwords.backend import PasswordBackend
 from mailferry.passwords.backends import make_backend
@@ -178,7 +179,7 @@ def permitted_networks(settings: Settings) -> Any:
 def server_contexts(
     tls: TlsSettings | None, protocol: Protocol, reactor: Any, log: Log
 ) -> ServerContexts | None:
-    """Return our certificate for one protocol's listeners; raises CannotStart."""
+    """Return our certificates for one protocol's listeners; raises CannotStart."""
     if tls is None:
         return None
     try:
@@ -186,6 +187,7 @@ def server_contexts(
             tls.certificate,
             tls.key,
             protocol,
+            also=[(other.certificate, other.key) for other in tls.also],
             reactor=reactor,
             on_problem=lambda why: log.error("the certificate is not read again", why=why),
         )

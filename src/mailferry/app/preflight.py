@@ -6,6 +6,7 @@ from typing import Any
 
 from mailferry.app.checking import Line, Sign
 from mailferry.app.copier import source_terms
+from mailferry.app.mapping_preview import MappedRow, mapping_preview
 from mailferry.app.parts import Parts, build_parts
 from mailferry.app.preflight_lines import after_dns_change, checklist, compared, estimated, read_messages
 from mailferry.app.preflight_look import Look, look_over_imap, look_over_pop3
@@ -27,9 +28,10 @@ from mailferry.remote.made_up import made_up_login
 from mailferry.remote.open import OpenSession, open_session
 from mailferry.remote.pop3_client import Pop3Client
 from mailferry.roster.lookup import address_of, domain_at
+from mailferry.store import accounts
 from mailferry.store.domains import Domain
 
-__all__ = ["Line", "Sign", "preflight"]
+__all__ = ["Line", "Preflight", "Sign", "preflight"]
 
 WHO = "domain test"
 
@@ -41,16 +43,29 @@ async def preflight(
     parts = build_parts(WorkerContext(settings, reactor, get_log("preflight"), 0, lambda _why: None))
     try:
         domain = await parts.database.read("domain", lambda conn: domain_at(conn, name))
-        return await _Preflight(parts, domain, account, password).run()
+        return await Preflight(parts, domain, account, password).run()
     finally:
         await parts.close()
 
 
-class _Preflight:
-    """One domain's check, perhaps with one real account."""
+class Preflight:
+    """One domain's check, perhaps with one real account.
 
-    def __init__(self, parts: Parts, domain: Domain, account: str | None, password: Secret | None) -> None:
+    `stored` tells whether the domain is in the store: what its source refuses is noted there.
+    Raises RosterRefusal for an account that is no address.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        domain: Domain,
+        account: str | None,
+        password: Secret | None,
+        *,
+        stored: bool = True,
+    ) -> None:
         self._parts = parts
+        self._stored = stored
         self._domain = domain
         self._password = password
         self._address = None if account is None else address_of(account)
@@ -58,9 +73,12 @@ class _Preflight:
         self._looks: dict[Protocol, Look] = {}
         self._causes: set[Cause] = set()
         self._variants_tried = False
+        self._name = ""
+        """The account's login name at the source."""
 
     async def run(self) -> list[Line]:
         """Look at each protocol of the source, then at what only both together tell."""
+        await self._learn_name()
         lines: list[Line] = []
         if not self._profile.password_login:
             words = advice(Cause.OAUTH_REQUIRED)
@@ -78,6 +96,22 @@ class _Preflight:
         lines += estimated(self._looks, self._profile, terms.limits)
         lines.append(after_dns_change(self._profile))
         return lines + checklist(self._profile, observed)
+
+    async def _learn_name(self) -> None:
+        """A list of accounts may name another login at the source than the address."""
+        address = self._address
+        if address is None:
+            return
+        known = await self._parts.database.read("account", lambda conn: accounts.find(conn, address))
+        other = None if known is None else known.source_login
+        self._name = source_login(address, self._domain.login_form, other)
+
+    async def mapping(self) -> list[MappedRow]:
+        """Return which mailbox becomes which, after `run`; empty where nothing was listed over IMAP."""
+        look = self._looks.get(Protocol.IMAP)
+        if look is None or self._address is None:
+            return []
+        return await mapping_preview(self._parts, self._domain, self._profile, look, self._address)
 
     def _observed(self) -> Observed:
         looks = list(self._looks.values())
@@ -122,12 +156,10 @@ class _Preflight:
         return lines + await self._password_check(server)
 
     async def _login(self, server: Server, password: Secret) -> OpenSession:
-        assert self._address is not None
-        name = source_login(self._address, self._domain.login_form)
         return await open_session(
             self._parts.connector,
             server,
-            Credentials(name, password),
+            Credentials(self._name, password),
             self._profile,
             reactor=self._parts.reactor,
         )
@@ -154,19 +186,19 @@ class _Preflight:
     async def _password_check(self, server: Server) -> list[Line]:
         """Find out what the source refuses, and note it: its word counts accordingly from now on."""
         what = f"source {server.protocol.value} password check"
-        assert self._address is not None
-        name = source_login(self._address, self._domain.login_form)
-        parts = self._parts
+        parts, made_up = self._parts, "a made-up password"
         try:
-            await made_up_login(parts.connector, server, name, self._profile, reactor=parts.reactor)
-        except Refused:
+            await made_up_login(parts.connector, server, self._name, self._profile, reactor=parts.reactor)
+        except Refused as refusal:
+            if refusal.cause is Cause.OAUTH_REQUIRED:  # it takes none at all, so it compared none
+                return [Line(Sign.NOTE, what, f"{made_up}: {refusal.cause.value} {refusal.text}")]
             variants = await self._variants(server)
             await self._note(server, refuses=True, variants=variants)
             return [Line(Sign.WELL, what, "a made-up password is refused"), *_about_variants(what, variants)]
         except RemoteFailure as failure:
-            return [Line(Sign.NOTE, what, f"a made-up password: {failure.cause.value} {failure.text}")]
+            return [Line(Sign.NOTE, what, f"{made_up}: {failure.cause.value} {failure.text}")]
         await self._note(server, refuses=False)
-        found = "a made-up password is accepted; the domain is blocked"
+        found = "a made-up password is accepted" + ("; the domain is blocked" if self._stored else "")
         fix = (
             "whoever connects could set any user's new password: let the provider check passwords, "
             "then run domain test again, which lifts the block"
@@ -174,6 +206,8 @@ class _Preflight:
         return [Line(Sign.FAULT, what, found, fix)]
 
     async def _note(self, server: Server, *, refuses: bool, variants: tuple[str, ...] | None = None) -> None:
+        if not self._stored:
+            return
         imap = server.protocol is Protocol.IMAP
         url = self._domain.source_imap if imap else self._domain.source_pop3
         assert url is not None

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from twisted.internet.interfaces import IReactorTime
 
-from mailferry.model.mail import MailboxStatus, MessageFacts
+from mailferry.model.mail import Mailbox, MailboxStatus, MessageFacts
 from mailferry.plan.arrival_date import instant
 from mailferry.plan.completeness import seems_header_only
 from mailferry.plan.copy_estimate import Sample
 from mailferry.plan.header_identity import HeaderIdentity, promises_parts
+from mailferry.plan.mailbox_mapping import Namespace, guessed_namespace
 from mailferry.providers.placeholders import PlaceholderTest
 from mailferry.remote.imap_client import ImapClient
 from mailferry.remote.message_sink import FetchOutcome
 from mailferry.remote.pop3_client import Pop3Client
 
 INBOX = b"INBOX"
+NO_PREFIX = Namespace()
 READ_MESSAGES = 20
 READ_OCTETS = 2 * 1024 * 1024
 """So much is read at most to measure the speed; one message always."""
@@ -40,6 +42,9 @@ class Look:
     sizes_exact: bool | None = None
     unreadable: int = 0
     """Messages that were listed and did not come."""
+    listed: tuple[Mailbox, ...] = ()
+    """All mailboxes, as they were listed; none over POP3."""
+    space: Namespace = NO_PREFIX
 
 
 class Reading:
@@ -90,7 +95,9 @@ async def look_over_imap(
 
     Raises Refused or Unavailable.
     """
-    mailboxes = [mailbox for mailbox in await client.list_mailboxes() if mailbox.selectable]
+    listed = await client.list_mailboxes()
+    told = await client.namespace()
+    mailboxes = [mailbox for mailbox in listed if mailbox.selectable]
     inbox = await client.select(INBOX, read_only=True)
     counted = await client.status_all([mailbox.name for mailbox in mailboxes])
     opened = await _fullest(client, inbox, counted.values())
@@ -108,7 +115,9 @@ async def look_over_imap(
     reading = Reading(sizes, placeholder)
     seconds, missing = await _read(reactor, sizes, lambda uids: client.fetch_bodies(uids, reading))
     total = max(sum(status.exists for status in counted.values()), opened.exists)
-    return _look(reading, sizes, seconds, missing, total, inbox.exists, len(mailboxes), oldest)
+    found = _look(reading, sizes, seconds, missing, total, inbox.exists, len(mailboxes), oldest)
+    space = guessed_namespace(listed) if told is None else Namespace(*told)
+    return replace(found, listed=tuple(listed), space=space)
 
 
 async def _fullest(

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 from twisted.internet import defer
 
-from mailferry.app.gate_building import build_gate
+from mailferry.app.asked_doors import asked_door
+from mailferry.app.gate_building import build_gate, make_checker
 from mailferry.app.listeners import BoundListener
 from mailferry.app.node import NodeMembership
 from mailferry.app.parts import build_parts, server_contexts
-from mailferry.app.worker import CannotStart, WorkerContext
-from mailferry.config.settings import ServiceName
+from mailferry.app.worker import WorkerContext
+from mailferry.frontends.auth_http import AuthHttpDoor
 from mailferry.frontends.driver import Door, DoorTerms
+from mailferry.frontends.sasl import SaslDoor
 from mailferry.model.access import Protocol, TlsMode
 from mailferry.net.listen import listen
 from mailferry.net.sockets import Listening
-
-_PROTOCOLS = {ServiceName.IMAP: Protocol.IMAP, ServiceName.POP3: Protocol.POP3}
 
 
 class ProxyRole:
@@ -38,14 +38,20 @@ class ProxyRole:
             seconds=parts.times.since_boot,
         )
         self.gate = build_gate(parts, node=lambda: self._node.id)
-        self._doors = [(listener, self._door(listener)) for listener in listeners]
+        self._checker = make_checker(parts, self.gate.gatekeeper.admit)
+        self._doors = [(one, self._accepting(one, listeners)) for one in listeners]
         self._listening: list[Listening] = []
+
+    def _accepting(
+        self, listener: BoundListener, listeners: Sequence[BoundListener]
+    ) -> Door | AuthHttpDoor | SaslDoor:
+        if listener.settings.service.asks:
+            return asked_door(self.parts, self._checker, listener, listeners)
+        return self._door(listener)
 
     def _door(self, listener: BoundListener) -> Door:
         settings, parts = listener.settings, self.parts
-        protocol = _PROTOCOLS.get(settings.service)
-        if protocol is None:
-            raise CannotStart(f"{settings.service.value} is not served yet: take it out of [[listen]]")
+        protocol = Protocol(settings.service.value)
         contexts = server_contexts(parts.settings.tls, protocol, parts.reactor, self._log)
         terms = DoorTerms(
             protocol=protocol,
@@ -72,7 +78,7 @@ class ProxyRole:
                     self.parts.reactor,
                     listener.socket,
                     door.accept,
-                    contexts=door.terms.contexts,
+                    contexts=door.terms.contexts if isinstance(door, Door) else None,
                     proxies=listener.settings.proxy_protocol_from,
                     report=self._no_header,
                 )
@@ -83,7 +89,9 @@ class ProxyRole:
         await defer.DeferredList([one.stop() for one in self._listening])
         seconds = self.parts.settings.service.drain_seconds
         await defer.DeferredList([door.drain(seconds) for _, door in self._doors])
+        await self._checker.settled()
         await self.gate.penalty.settled()
+        await self.gate.gatekeeper.settled()
         await self.gate.book.finish()
         await self._node.leave()
         await self.parts.close()

@@ -10,7 +10,7 @@ from enum import StrEnum
 from mailferry.app import copier, proxy, web
 from mailferry.app.children import Job, fork_child
 from mailferry.app.instance_lock import take_instance_lock
-from mailferry.app.listeners import BoundListener, CannotListen, bind_listeners
+from mailferry.app.listeners import BoundListener, CannotListen, bind_listeners, close_doors
 from mailferry.app.parent import Parent
 from mailferry.app.preparation import prepare_folder, prepare_store, void_worker
 from mailferry.app.worker import Role, WorkerContext, address_key, run_worker
@@ -69,6 +69,7 @@ def serve(settings: Settings, config_file: str, role: RoleName = RoleName.ALL) -
             log=log,
             after_death=after_death,
             on_ready=ready,
+            on_stopping=lambda: close_doors(listeners),
             drain_seconds=settings.service.drain_seconds,
         ).run()
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -12,15 +13,18 @@ from fastapi import FastAPI
 from twisted.internet import defer
 
 from mailferry import __version__
-from mailferry.app.gate_building import build_gate
+from mailferry.app.gate_building import build_gate, make_checker
 from mailferry.app.listeners import BoundListener
 from mailferry.app.node import NodeMembership
+from mailferry.app.old_hosts import make_old_hosts
+from mailferry.app.page_certificates import page_context
 from mailferry.app.parts import Parts, build_parts
-from mailferry.app.worker import WorkerContext
+from mailferry.app.worker import CannotStart, WorkerContext
 from mailferry.config.endpoints import TcpEndpoint
 from mailferry.config.settings import ServiceName, Settings
 from mailferry.gate.admission import Admission, LoginAttempt
 from mailferry.model.access import TlsMode
+from mailferry.net.served_certificates import BadTlsFiles
 from mailferry.observe import metrics
 from mailferry.observe.log import Log
 from mailferry.passwords.service_key import service_key
@@ -82,6 +86,7 @@ class PageGate:
     async def finish(self) -> None:
         """Wait for the rows of ended sessions, and take the node's own away."""
         await self.penalty.settled()
+        await self._gate.gatekeeper.settled()
         if self._joined:
             await self._gate.book.finish()
             await self._node.leave()
@@ -91,22 +96,28 @@ def make_desk(parts: Parts, gate: PageGate, log: Log) -> Desk:
     """Return what the pages work with."""
     settings = parts.settings
     key = service_key(settings.service.key, settings.service.state_dir)
+    checker = make_checker(parts, gate.admit)
     return Desk(
         database=parts.database,
         keyring=parts.keyring,
         old_mailbox=OldMailbox(
-            admit=gate.admit,
+            checker=checker,
             judges=gate.penalty,
             database=parts.database,
             keyring=parts.keyring,
             reactor=parts.reactor,
             log=log,
         ),
+        checker=checker,
         on_reactor=in_this_loop,
         tickets=Tickets(key.derive("web sign-ins"), parts.times.wall),
         user_throttle=Throttle(parts.reactor.seconds),
         admin_throttle=Throttle(parts.reactor.seconds),
         log=log,
+        seconds=parts.reactor.seconds,
+        flips_file=parts.flips_file,
+        profiles=parts.profiles,
+        old_hosts=make_old_hosts(parts),
     )
 
 
@@ -132,23 +143,34 @@ class WebRole:
         self._running: list[asyncio.Task[None]] = []
 
     def _server(self, listener: BoundListener, app: FastAPI) -> uvicorn.Server:
-        tls = self._parts.settings.tls if listener.settings.mode is TlsMode.IMPLICIT else None
+        context = self._context() if listener.settings.mode is TlsMode.IMPLICIT else None
         config = uvicorn.Config(
             app,
             log_config=None,
             access_log=False,
             lifespan="off",
             server_header=False,
-            proxy_headers=tls is None,
+            proxy_headers=context is None,
             forwarded_allow_ips=OWN_WEB_SERVERS,
             timeout_graceful_shutdown=STOP_SECONDS,
-            ssl_certfile=None if tls is None else str(tls.certificate),
-            ssl_keyfile=None if tls is None else str(tls.key),
+            ssl_context_factory=None if context is None else lambda _config, _own: context,
         )
         server = uvicorn.Server(config)
         # signals are the worker's
         server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
         return server
+
+    def _context(self) -> ssl.SSLContext:
+        tls, log = self._parts.settings.tls, self._parts.log
+        assert tls is not None, "the settings admit no listener with TLS without a certificate"
+        try:
+            return page_context(
+                tls,
+                seconds=self._parts.reactor.seconds,
+                on_problem=lambda why: log.error("the certificate is not read again", why=why),
+            )
+        except BadTlsFiles as error:
+            raise CannotStart(str(error)) from error
 
     async def start(self) -> None:
         """Serve on the inherited sockets."""
@@ -175,11 +197,11 @@ def _is_metrics(listener: BoundListener) -> bool:
 
 
 def mail_doors(settings: Settings) -> list[tuple[str, int]]:
-    """Return the addresses of the mail listeners, for `/readyz`."""
+    """Return the addresses of the proxy's listeners, for `/readyz`."""
     return [
         (one.endpoint.interface, one.endpoint.port)
         for one in settings.listen
-        if one.service.is_door and isinstance(one.endpoint, TcpEndpoint)
+        if one.service.in_proxy and isinstance(one.endpoint, TcpEndpoint)
     ]
 
 

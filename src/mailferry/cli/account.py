@@ -11,6 +11,7 @@ import typer
 
 from mailferry.cli import account_mail
 from mailferry.cli.database import open_database
+from mailferry.cli.long_work import long_work
 from mailferry.cli.program import Failed, WrongUse, invocation
 from mailferry.cli.secrets import ask_password
 from mailferry.cli.showing import AsJson, show_facts, show_json, show_table
@@ -174,11 +175,16 @@ def import_file(
     """Take in accounts from a CSV file; with one wrong row nothing is taken."""
     octets = sys.stdin.buffer.read() if str(file) == "-" else _read(file)
     database: Database = open_database(context)
-    report = account_files.import_accounts(database, _ring(context), octets, who=operator(), dry_run=dry_run)
+    with long_work("taking in accounts"):
+        report = account_files.import_accounts(
+            database, _ring(context), octets, who=operator(), dry_run=dry_run
+        )
     if as_json:
         import dataclasses
 
-        show_json(dataclasses.asdict(report))
+        shown = dataclasses.asdict(dataclasses.replace(report, first=()))  # those hold passwords
+        shown.pop("first")
+        show_json(shown)
     else:
         name = "standard input" if str(file) == "-" else str(file)
         for fault in report.faults:
@@ -187,6 +193,11 @@ def import_file(
         if not report.faults:
             told = f"rows: {report.rows}; accounts {word}: {report.added}; passwords: {report.passwords}"
             typer.echo(told)
+            for domain in report.only_listed:
+                typer.echo(
+                    f"{domain.name} moves listed accounts only: {domain.listed} of this file, {domain.others} that "
+                    "are there beside it; every other address is not migrating"
+                )
             for address in report.left_alone:
                 typer.echo(f"  {address} has started its move and is left as it is")
     if report.faults:
@@ -215,7 +226,7 @@ def export(
     from mailferry.copying.new_file import NewFile  # other commands need no copier
 
     try:
-        with NewFile(file) as new:
+        with long_work(f"writing {file}"), NewFile(file) as new:
             new.stream.write(account_files.export_accounts(database, only))
             new.keep()
     except FileExistsError:

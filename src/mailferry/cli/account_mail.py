@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mailferry.cli.database import open_database
+from mailferry.cli.long_work import long_work
 from mailferry.cli.program import Failed, WrongUse, invocation
 from mailferry.cli.showing import AsJson, JsonReport, one_line, show_json_list, show_table
 from mailferry.cli.words import Address
@@ -62,7 +63,8 @@ def _fetch(context: typer.Context, address: str, folder: Path, *, as_json: bool)
 
     rest = None
     try:
-        in_reactor(lambda reactor: fetch_one(settings, reactor, address, folder, tell))
+        with long_work(f"{address}: fetching what was skipped"):
+            in_reactor(lambda reactor: fetch_one(settings, reactor, address, folder, tell))
         rest = counts
     finally:
         if report is not None:
@@ -97,7 +99,8 @@ def verify(
 
     rest = None
     try:
-        report = in_reactor(lambda reactor: verifying.verify_one(settings, reactor, address, share, tell))
+        with long_work(f"{address}: reading both sides"):
+            report = in_reactor(lambda reactor: verifying.verify_one(settings, reactor, address, share, tell))
         rest = report.as_json()
     finally:
         if shown is not None:
@@ -134,7 +137,8 @@ def receipt(
         write_receipt(database, address, sys.stdout.buffer)
         return
     try:
-        lines = save_receipt(database, address, file)
+        with long_work(f"{address}: writing {file}"):
+            lines = save_receipt(database, address, file)
     except FileExistsError:
         raise Failed(f"{file} exists already") from None
     typer.echo(f"{file} is written: {lines} messages")

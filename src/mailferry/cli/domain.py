@@ -9,6 +9,7 @@ import typer
 
 from mailferry.cli.database import open_database
 from mailferry.cli.domain_detect import detect_source
+from mailferry.cli.long_work import long_work
 from mailferry.cli.program import Failed, WrongUse, invocation
 from mailferry.cli.showing import AsJson, show_facts, show_json, show_table
 from mailferry.cli.who import operator
@@ -58,6 +59,18 @@ PushCodes = Annotated[
     typer.Option("--push-codes/--no-push-codes", help="Set such codes at the new host like passwords."),
 ]
 
+OnlyListed = Annotated[
+    bool | None,
+    typer.Option(
+        "--only-listed/--no-only-listed", help="Move imported accounts only; others are not migrating."
+    ),
+]
+
+Notices = Annotated[
+    str | None,
+    typer.Option(metavar="LIST", help="Messages in the new mailbox: started,done,failed or none."),
+]
+
 
 @commands.command()
 def add(
@@ -75,6 +88,8 @@ def add(
     accept_plaintext: Plaintext = None,
     uses_codes: UsesCodes = None,
     push_codes: PushCodes = None,
+    only_listed: OnlyListed = None,
+    notices: Notices = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a domain and open its window."""
@@ -92,6 +107,8 @@ def add(
         "accept_plaintext": accept_plaintext,
         "uses_codes": uses_codes,
         "push_codes": push_codes,
+        "only_listed": only_listed,
+        "notices": notices,
     }
     entry = domain_entry({key: value for key, value in given.items() if value is not None})
     _known_provider(context, entry, "domain add")
@@ -181,6 +198,8 @@ def set_rules(
     accept_plaintext: Plaintext = None,
     uses_codes: UsesCodes = None,
     push_codes: PushCodes = None,
+    only_listed: OnlyListed = None,
+    notices: Notices = None,
     as_json: AsJson = False,
 ) -> None:
     """Change what is given, leave the rest."""
@@ -196,6 +215,8 @@ def set_rules(
         "accept_plaintext": accept_plaintext,
         "uses_codes": uses_codes,
         "push_codes": push_codes,
+        "only_listed": only_listed,
+        "notices": notices,
     }
     if provider is not None and provider not in _profiles(context):
         raise WrongUse(f"provider {provider} is not known; known are {', '.join(sorted(_profiles(context)))}")
@@ -249,7 +270,8 @@ def extend(
 def switch(context: typer.Context, name: Name) -> None:
     """Serve all accounts whose password is at the target from there, before their copies are complete."""
     flips = invocation(context).settings.service.state_dir / "flips.log"
-    found = switching.switch_domain(open_database(context), name, who=operator(), flips_file=flips)
+    with long_work(f"{name}: ending sessions"):
+        found = switching.switch_domain(open_database(context), name, who=operator(), flips_file=flips)
     typer.echo(f"{len(found.moved)} accounts live on the target now")
     for address, why in found.left:
         typer.echo(f"  {address} stays: {why}")
@@ -288,7 +310,8 @@ def test(
 
     password: Secret | None = None if account is None else ask_password("Password at the old host")
     settings = invocation(context).settings
-    lines = in_reactor(lambda reactor: preflight(settings, reactor, name, account, password))
+    with long_work(f"{name}: looking at the old host"):
+        lines = in_reactor(lambda reactor: preflight(settings, reactor, name, account, password))
     if as_json:
         show_json([dataclasses.asdict(line) for line in lines])
     else:

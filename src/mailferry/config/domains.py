@@ -9,9 +9,9 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from mailferry.config.faults import Fault
 from mailferry.config.field_types import ImapServer, Pop3Server, Section, ServerSetting
@@ -26,6 +26,16 @@ _LABEL = re.compile(r"[^\W_](?:[\w-]{0,61}[^\W_])?", re.UNICODE)
 _PROFILE_ID = re.compile(r"[a-z0-9][a-z0-9_]{0,39}")
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _PLACES = frozenset({"local", "domain", "address"})
+
+Notice = Literal["started", "done", "failed"]
+
+
+def _notices(value: object) -> object:
+    """Return the words of a comma list as `domain add --notices` takes it, `none` and nothing for none."""
+    if not isinstance(value, str):
+        return value
+    words = [word.strip() for word in value.split(",")]
+    return () if words in ([""], ["none"]) else tuple(dict.fromkeys(words))
 
 
 class DomainEntry(Section):
@@ -45,6 +55,8 @@ class DomainEntry(Section):
     push_from_plaintext: bool = False
     uses_codes: bool = False
     push_codes: bool = False
+    only_listed: bool = False
+    notices: Annotated[tuple[Notice, ...], BeforeValidator(_notices)] = ("done",)
 
     @property
     def source_imap(self) -> Server | None:

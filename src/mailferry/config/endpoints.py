@@ -1,4 +1,4 @@
-"""Where the service listens: `tcp:143:interface=127.0.0.1` and `systemd:name=imap` (contract, section 4).
+"""Where the service listens: `tcp:143:interface=127.0.0.1`, `systemd:name=imap`, `unix:/run/x:mode=660`.
 
 The strings look like Twisted's, but are read here: the parent binds the sockets itself, before any
 reactor exists. A colon inside a value is written `\\:`, or an IPv6 address stands in brackets.
@@ -12,6 +12,10 @@ from dataclasses import dataclass
 
 ALL_ADDRESSES = "0.0.0.0"
 
+MAX_UNIX_PATH = 107
+"""Octets of a socket's path (unix(7))."""
+
+_MODE = re.compile("0?[0-7]{3}")
 _COLON = re.compile(r"(?<!\\):(?![^\[]*\])")
 
 
@@ -52,7 +56,24 @@ class SystemdEndpoint:
         return f"systemd:name={self.name}"
 
 
-Endpoint = TcpEndpoint | SystemdEndpoint
+@dataclass(frozen=True, slots=True)
+class UnixEndpoint:
+    """A socket in the file system; `mode` says who may connect."""
+
+    path: str
+    mode: int = 0o660
+
+    @property
+    def loopback(self) -> bool:
+        """Only this machine can connect."""
+        return True
+
+    def __str__(self) -> str:
+        path = self.path.replace(":", "\\:")
+        return f"unix:{path}:mode={self.mode:o}"
+
+
+Endpoint = TcpEndpoint | SystemdEndpoint | UnixEndpoint
 
 
 def parse_endpoint(text: str) -> Endpoint:
@@ -62,7 +83,9 @@ def parse_endpoint(text: str) -> Endpoint:
         return _tcp(text, parts)
     if kind == "systemd":
         return _systemd(text, parts)
-    raise BadEndpoint(f"{text!r}: an endpoint begins with tcp: or systemd:")
+    if kind == "unix":
+        return _unix(text, parts)
+    raise BadEndpoint(f"{text!r}: an endpoint begins with tcp:, systemd: or unix:")
 
 
 def _options(text: str, parts: list[str], known: tuple[str, ...]) -> dict[str, str]:
@@ -97,3 +120,13 @@ def _systemd(text: str, parts: list[str]) -> SystemdEndpoint:
     if "name" not in options:
         raise BadEndpoint(f"{text!r}: name the socket, as in systemd:name=imap")
     return SystemdEndpoint(options["name"])
+
+
+def _unix(text: str, parts: list[str]) -> UnixEndpoint:
+    path, options = (parts[0] if parts else ""), _options(text, parts[1:], ("mode",))
+    if not path.startswith("/") or len(path.encode()) > MAX_UNIX_PATH:
+        raise BadEndpoint(f"{text!r}: write a whole path of at most {MAX_UNIX_PATH} octets")
+    mode = options.get("mode", "660")
+    if not _MODE.fullmatch(mode):
+        raise BadEndpoint(f"{text!r}: write the mode in octal, as in mode=660")
+    return UnixEndpoint(path, int(mode, 8))

@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, PlainValidator
 
-from mailferry.config.endpoints import Endpoint, SystemdEndpoint, TcpEndpoint, parse_endpoint
+from mailferry.config.endpoints import BadEndpoint, Endpoint, TcpEndpoint, parse_endpoint
 from mailferry.model.access import Protocol, Server
 from mailferry.model.hours import Hours, parse_hours
 from mailferry.model.server_url import parse_server_url
@@ -54,11 +54,26 @@ def _pop3(server: Server) -> Server:
 
 
 def _endpoint(value: object) -> Endpoint:
-    if isinstance(value, (TcpEndpoint, SystemdEndpoint)):
+    if isinstance(value, Endpoint):
         return value
     if not isinstance(value, str):
         raise ValueError("write an endpoint such as tcp:143:interface=127.0.0.1")  # noqa: TRY004 - a fault
     return parse_endpoint(value)
+
+
+def _address_and_port(value: object) -> tuple[str, int]:
+    try:
+        host, colon, port = str(value).rpartition(":")
+        endpoint = parse_endpoint(f"tcp:{port}:interface={host}")
+        if not colon or not isinstance(endpoint, TcpEndpoint) or not endpoint.port:
+            raise BadEndpoint("no port")
+    except BadEndpoint as error:
+        raise ValueError("write an address in digits and a port, such as 127.0.0.1:587") from error
+    return endpoint.interface, endpoint.port
+
+
+def _joined(place: tuple[str, int]) -> str:
+    return f"[{place[0]}]:{place[1]}" if ":" in place[0] else f"{place[0]}:{place[1]}"
 
 
 def _network(value: object) -> IPv4Network | IPv6Network:
@@ -97,6 +112,9 @@ ServerSetting = Annotated[Server, PlainValidator(_server), _AS_TEXT]
 ImapServer = Annotated[Server, PlainValidator(_server), AfterValidator(_imap), _AS_TEXT]
 Pop3Server = Annotated[Server, PlainValidator(_server), AfterValidator(_pop3), _AS_TEXT]
 EndpointSetting = Annotated[Endpoint, PlainValidator(_endpoint), _AS_TEXT]
+AddressAndPort = Annotated[
+    tuple[str, int], PlainValidator(_address_and_port), PlainSerializer(_joined, return_type=str)
+]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 HoursSetting = Annotated[Hours, PlainValidator(_hours), _AS_TEXT]
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network), _AS_TEXT]

@@ -35,14 +35,30 @@ def fields_of(section: type[Section]) -> dict[str, FieldInfo]:
     return {key_of(name, field): field for name, field in section.model_fields.items()}
 
 
-def every_key(section: type[Section], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Return the path of every plain key under `section`."""
+def every_key(
+    section: type[Section], path: tuple[str, ...] = (), *, lists: bool = True
+) -> Iterator[tuple[str, ...]]:
+    """Return the path of every plain key under `section`; those of tables in lists only with `lists`."""
     for key, field in fields_of(section).items():
         inner = section_in(field.annotation)
         if inner is None:
             yield (*path, key)
-        else:
-            yield from every_key(inner, (*path, key))
+        elif lists or not _is_list(field):
+            yield from every_key(inner, (*path, key), lists=lists)
+
+
+def every_list(section: type[Section], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Return the path of every list of tables under `section`."""
+    for key, field in fields_of(section).items():
+        inner = section_in(field.annotation)
+        if inner is not None and _is_list(field):
+            yield (*path, key)
+        if inner is not None:
+            yield from every_list(inner, (*path, key))
+
+
+def _is_list(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) in {tuple, list}
 
 
 def table_at(root: type[Section], path: tuple[str | int, ...]) -> type[Section] | None:

@@ -19,13 +19,11 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 
 from mailferry.config.faults import BadConfiguration, Fault
 from mailferry.config.field_types import Section
-from mailferry.config.known_names import advice_for, every_key, key_of, section_in
+from mailferry.config.known_names import advice_for, every_key, every_list, fields_of, key_of, section_in
 from mailferry.config.secret_sources import SecretSources
 from mailferry.config.settings import Settings
 
 PREFIX = "MAILFERRY_"
-
-_LISTEN = "listen"
 
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -119,13 +117,15 @@ def _variable(path: tuple[str, ...]) -> str:
 
 def _overrides(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[Fault]]:
     """Return the keys that variables give, by field name, and a fault for each variable that names none."""
-    known = {_variable(path) for path in every_key(Settings) if path[0] != _LISTEN}
+    known = {_variable(path) for path in every_key(Settings, lists=False)}
+    lists = {path: ".".join(path) for path in every_list(Settings)}
     given = [name for name in sorted(environ) if name.startswith(PREFIX) and "__" in name]
     faults: list[Fault] = []
     for variable in given:
         path = tuple(variable.removeprefix(PREFIX).lower().split("__"))
-        if path[0] == _LISTEN:
-            faults.append(Fault("environment", variable, "[[listen]] tables stand in the file only"))
+        inside = next((name for start, name in lists.items() if path[: len(start)] == start), None)
+        if inside is not None:
+            faults.append(Fault("environment", variable, f"[[{inside}]] tables stand in the file only"))
         elif variable.upper() not in known:
             faults.append(Fault("environment", variable, advice_for(Settings, path)))
     reader = EnvSettingsSource(_Overridable)
@@ -138,7 +138,11 @@ def _lay_over(
 ) -> Iterator[tuple[str, ...]]:
     """Put the overrides into the file's table; yields the path of each key that they gave."""
     for name, value in overrides.items():
-        field = section.model_fields[name]
+        fields = {
+            **fields_of(section),
+            **section.model_fields,
+        }  # the reader names inner keys as the file does
+        field = fields[name]
         key, inner = key_of(name, field), section_in(field.annotation)
         if inner is None:
             table[key] = _value(value)

@@ -1,4 +1,4 @@
-"""What must exist on this machine for the settings to work: folders and the certificate's files.
+"""What must exist on this machine for the settings to work: folders and the certificates' files.
 
 Kept apart from reading the settings, so that a file can be checked on another machine than the one
 it is meant for.
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mailferry.config.faults import Fault
-from mailferry.config.settings import BackendName, Settings, TlsSettings
+from mailferry.config.settings import BackendName, CertificateSettings, Settings
 
 
 def faults_on_disk(settings: Settings, file: str) -> list[Fault]:
@@ -29,12 +29,12 @@ def _missing(settings: Settings) -> Iterator[tuple[str, str]]:
     profiles = settings.service.providers_dir
     if profiles is not None and not profiles.is_dir():
         yield "service.providers_dir", f"{profiles} is no folder; make it or leave the key out"
-    if settings.tls is not None:
+    for table, pair in () if settings.tls is None else settings.tls.each:
         missing = [
-            *_unreadable("tls.certificate", settings.tls.certificate),
-            *_unreadable("tls.key", settings.tls.key),
+            *_unreadable(f"{table}.certificate", pair.certificate),
+            *_unreadable(f"{table}.key", pair.key),
         ]
-        yield from missing or _unusable(settings.tls)
+        yield from missing or _unusable(table, pair)
     users = settings.passwords.passwd_file
     if settings.passwords.backend is BackendName.PASSWD_FILE and users is not None:
         yield from _unreadable("passwords.passwd-file.path", users.path)
@@ -45,19 +45,19 @@ def _missing(settings: Settings) -> Iterator[tuple[str, str]]:
             )
 
 
-def _unusable(tls: TlsSettings) -> Iterator[tuple[str, str]]:
+def _unusable(table: str, tls: CertificateSettings) -> Iterator[tuple[str, str]]:
     """A pair that no TLS library takes; a worker that met it would die again and again."""
     try:
         # the empty passphrase keeps OpenSSL from asking the terminal for one
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key, password="")
     except ssl.SSLError as error:
         if "MISMATCH" in (error.reason or ""):
-            yield "tls.key", f"{tls.key} is not the key of {tls.certificate}"
+            yield f"{table}.key", f"{tls.key} is not the key of {tls.certificate}"
         else:
             how = "write the chain, our own certificate first, and its key without a passphrase, both as PEM"
-            yield "tls.certificate", f"{tls.certificate} and {tls.key} cannot be used; {how}"
+            yield f"{table}.certificate", f"{tls.certificate} and {tls.key} cannot be used; {how}"
     except ValueError:
-        yield "tls.key", f"{tls.key} has a passphrase; write it without one"
+        yield f"{table}.key", f"{tls.key} has a passphrase; write it without one"
 
 
 def _unreadable(key: str, path: Path) -> Iterator[tuple[str, str]]:

@@ -13,10 +13,11 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mailferry.config.endpoints import TcpEndpoint
+from mailferry.config.endpoints import TcpEndpoint, UnixEndpoint
 from mailferry.config.field_types import (
     AbsolutePath,
     Address,
+    AddressAndPort,
     EndpointSetting,
     HoursSetting,
     ImapServer,
@@ -24,6 +25,7 @@ from mailferry.config.field_types import (
     Pop3Server,
     Section,
 )
+from mailferry.config.notice_settings import NoticeSettings
 from mailferry.config.plaintext_rule import in_confidence
 from mailferry.config.secret_sources import SecretOrText, SecretSetting
 from mailferry.model.access import Secret, TlsMode
@@ -43,6 +45,11 @@ class ServiceName(StrEnum):
     def is_door(self) -> bool:
         """Whether mail programs connect here."""
         return self in {ServiceName.IMAP, ServiceName.POP3}
+
+    @property
+    def asks(self) -> bool:
+        """Whether other servers connect here, to ask about a password."""
+        return self in {ServiceName.AUTH_HTTP, ServiceName.SASL}
 
     @property
     def in_proxy(self) -> bool:
@@ -123,6 +130,11 @@ class ListenSettings(Section):
             return self.tls
         return TlsMode.STARTTLS if self.service.is_door else TlsMode.NONE
 
+    @property
+    def for_nginx(self) -> bool:
+        """Whether nginx on this machine can bring mail clients here: it speaks no TLS to a mail server."""
+        return self.service.is_door and self.mode is TlsMode.NONE and self.endpoint.loopback
+
     @model_validator(mode="after")
     def _sensible(self) -> Self:
         loopback = self.endpoint.loopback
@@ -134,6 +146,15 @@ class ListenSettings(Section):
             )
         if self.mode is not TlsMode.NONE and not (self.service.is_door or self.service is ServiceName.WEB):
             raise ValueError(f"{self.service.value} is served without TLS; leave tls out")
+        if isinstance(self.endpoint, UnixEndpoint) and not self.service.asks:
+            raise ValueError(f"{self.service.value} is served over tcp: or systemd:, not unix:")
+        if self.service is ServiceName.AUTH_HTTP and isinstance(self.endpoint, UnixEndpoint):
+            raise ValueError("nginx asks auth_http over tcp: only; unix: is for sasl")
+        if self.service is ServiceName.SASL and isinstance(self.endpoint, TcpEndpoint) and not loopback:
+            raise ValueError(
+                "sasl judges passwords for whoever can reach it, without TLS; listen on "
+                "interface=127.0.0.1 or on unix:"
+            )
         exposed = self.mode is TlsMode.NONE and not loopback and not self.plaintext_login
         if exposed and (self.service.is_door or self.service is ServiceName.WEB):
             raise ValueError(
@@ -143,11 +164,33 @@ class ListenSettings(Section):
         return self
 
 
-class TlsSettings(Section):
-    """`[tls]`: our certificate; both files are read again when they change."""
+class CertificateSettings(Section):
+    """`[[tls.also]]`: a further certificate, shown to clients that ask for one of its names."""
 
     certificate: AbsolutePath
     key: AbsolutePath
+
+
+class TlsSettings(Section):
+    """`[tls]`: our certificates; all files are read again when they change."""
+
+    certificate: AbsolutePath
+    key: AbsolutePath
+    also: tuple[CertificateSettings, ...] = ()
+
+    @property
+    def each(self) -> Iterator[tuple[str, CertificateSettings]]:
+        """Every certificate with the name of its table, the default first."""
+        yield "tls", CertificateSettings(certificate=self.certificate, key=self.key)
+        for number, other in enumerate(self.also, start=1):
+            yield f"tls.also[{number}]", other
+
+
+class AuthHttpSettings(Section):
+    """`[auth_http]`: what nginx's mail proxy is told beside our own doors."""
+
+    key: SecretSetting | None = None
+    submission: AddressAndPort | None = None
 
 
 class TargetSettings(Section):
@@ -314,10 +357,12 @@ class Settings(Section):
     service: ServiceSettings = Field(default_factory=ServiceSettings)
     listen: tuple[ListenSettings, ...] = ()
     tls: TlsSettings | None = None
+    auth_http: AuthHttpSettings = Field(default_factory=AuthHttpSettings)
     target: TargetSettings
     passwords: PasswordSettings = Field(default_factory=PasswordSettings)
     copy_: CopySettings = Field(default_factory=CopySettings, alias="copy")
     shield: ShieldSettings = Field(default_factory=ShieldSettings)
+    notices: NoticeSettings = Field(default_factory=NoticeSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @model_validator(mode="after")
@@ -335,5 +380,20 @@ class Settings(Section):
             if place in seen and not fresh:
                 yield f"two listeners at {place}"
             seen.add(place)
+            if listener.service is ServiceName.AUTH_HTTP:
+                yield from self._auth_http_faults(listener)
             if listener.mode is not TlsMode.NONE and self.tls is None:
                 yield f"the {listener.service.value} listener at {place} needs the table [tls]"
+
+    def _auth_http_faults(self, asked: ListenSettings) -> Iterator[str]:
+        """Nginx hands its clients on to us, so there must be a door that it can use."""
+        if not asked.endpoint.loopback and self.auth_http.key is None:
+            yield (
+                f"the auth_http listener at {asked.endpoint} can be reached by others; listen on "
+                "interface=127.0.0.1, or set key in [auth_http] and the same with auth_http_header in nginx"
+            )
+        if self.auth_http.submission is None and not any(one.for_nginx for one in self.listen):
+            yield (
+                "auth_http needs an imap or pop3 listener with interface=127.0.0.1 and tls = none, to which "
+                "nginx brings the clients of accounts that are not moved yet"
+            )

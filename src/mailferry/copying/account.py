@@ -12,6 +12,7 @@ from functools import partial
 from mailferry.copying.courtesy import USER_FIRST
 from mailferry.copying.desk import CopyDesk, Run, Stopped
 from mailferry.copying.gone_mailboxes import follow_gone, note_gone
+from mailferry.copying.left_behind import note_left_behind
 from mailferry.copying.mailbox import copy_mailbox
 from mailferry.copying.mailbox_refusals import nothing_opens
 from mailferry.copying.maildrop_look import look_at_maildrop
@@ -65,6 +66,7 @@ async def run_pass(desk: CopyDesk, request: PassRequest, on_progress: OnProgress
     if mirror:
         await run.bypass.write(whole=run.result.complete)
     await note_window(run)
+    await note_left_behind(run)
     await _remark(run)
     run.result.verified = request.last and run.result.clean and not run.result.unsettled
     metrics.COPY_PASS_SECONDS.took(run.elapsed)

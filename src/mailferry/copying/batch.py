@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from twisted.internet.defer import Deferred, ensureDeferred
 
 from mailferry.copying.book_entries import PendingIntent
 from mailferry.copying.outgoing import Outgoing, OutgoingSink
 from mailferry.copying.sides import at_target
-from mailferry.model.causes import RemoteFailure
+from mailferry.model.causes import RemoteFailure, Unavailable
 from mailferry.model.mail import MessageFacts
 from mailferry.observe.crash_points import crash_point
+from mailferry.plan.true_sizes import TrueSizes
 from mailferry.providers.placeholders import PlaceholderTest
+from mailferry.providers.refused_messages import RefusedMessage, refused_message
 from mailferry.remote.imap_append import AppendResult
 from mailferry.remote.imap_client import ImapClient
 from mailferry.remote.message_sink import FetchOutcome
@@ -32,6 +34,8 @@ class Batch:
         outgoing: Mapping[int, Outgoing],
         arrived: Callable[[int], bytes | None],
         placeholder: PlaceholderTest | None = None,
+        sizes: TrueSizes | None = None,
+        as_they_come: Collection[int] = (),
     ) -> None:
         self.by_uid = by_uid
         self.intent = intent
@@ -43,6 +47,8 @@ class Batch:
             alone=len(by_uid) == 1,
             arrived=arrived,
             placeholder=placeholder,
+            sizes=sizes,
+            as_they_come=as_they_come,
         )
         self.closed = False
         """Nothing more is sent of it."""
@@ -91,3 +97,23 @@ class Batch:
     def is_odd(self) -> bool:
         """Whether something is left to see to."""
         return self.failure is not None or len(self.entries) < len(self.by_uid)
+
+
+def is_hopeless(batch: Batch) -> bool:
+    """Whether the target would refuse the batches behind this one as well."""
+    refusals = [result for result in batch.results if result.refusal is not None]
+    return any(
+        isinstance(result.refusal, Unavailable)
+        or (result.refusal and refused_message(result.code, result.refusal.text) is RefusedMessage.OVER_QUOTA)
+        for result in refusals
+    )
+
+
+def smaller_batches(messages: Sequence[MessageFacts], *, whole: bool) -> Iterator[Sequence[MessageFacts]]:
+    """Split a refused batch: halves where nobody knows which message was meant, else one by one."""
+    if not whole or len(messages) == 1:
+        yield from ([facts] for facts in messages)
+        return
+    middle = (len(messages) + 1) // 2
+    yield messages[:middle]
+    yield messages[middle:]

@@ -16,7 +16,7 @@ from functools import lru_cache, partial
 
 from twisted.internet.defer import Deferred, ensureDeferred
 
-from mailferry.copying.batch import Batch
+from mailferry.copying.batch import Batch, is_hopeless, smaller_batches
 from mailferry.copying.book_entries import Finished
 from mailferry.copying.desk import Stopped
 from mailferry.copying.learning import learn_target_uids
@@ -84,6 +84,8 @@ class BatchCopier:
         self._status = box.status
         self._without_keywords: set[int] = set()
         self._without_date: set[int] = set()
+        self._as_they_come: set[int] = set()
+        """Messages shorter than announced, at a source that does not tell sizes truly."""
         as_it_comes = is_incomplete(self._book.source_name)
         self._placeholder = None if as_it_comes else placeholder_test(box.run.desk.profile)
         self._flags: dict[frozenset[bytes], tuple[frozenset[bytes], frozenset[bytes]]] = {}
@@ -156,7 +158,7 @@ class BatchCopier:
             while ahead and not sluice.over:
                 self._run.check()
                 done = await self._oldest() if len(self._under_way) >= UNDER_WAY else None
-                if done is not None and _is_hopeless(done):
+                if done is not None and is_hopeless(done):
                     sluice.drop()
                     await self._turn_over(done)
                     break
@@ -259,6 +261,8 @@ class BatchCopier:
                 outgoing={facts.uid: self._outgoing(facts) for facts in batch},
                 arrived=self._source.arrived,
                 placeholder=self._placeholder,
+                sizes=self._run.sizes,
+                as_they_come=self._as_they_come,
             )
             for batch, intent in zip(ascending, intents, strict=True)
         ]
@@ -351,8 +355,7 @@ class BatchCopier:
         for uid, size in sent.sink.too_big.items():
             limit = self._target.append_limit
             await self._skip(by_uid[uid], SkipReason.TOO_BIG, f"{size} octets, the target takes {limit}")
-        for uid, reason in sorted(sent.sink.incomplete.items()):
-            await self._skip(by_uid[uid], reason, INCOMPLETE[reason])
+        await self._incomplete(sent)
         await self._not_read(sent)
         refused = [(uid, result) for uid, result in sent.answers() if result.refusal is not None]
         for uid, result in refused:
@@ -370,8 +373,21 @@ class BatchCopier:
             await self._batch([by_uid[uid]])
         if refused and len(by_uid) > 1:
             whole = all(result.whole_batch for _, result in refused)
-            for smaller in _smaller([by_uid[uid] for uid, _ in refused], whole=whole):
+            for smaller in smaller_batches([by_uid[uid] for uid, _ in refused], whole=whole):
                 await self._batch(smaller)
+
+    async def _incomplete(self, sent: Batch) -> None:
+        """Messages with less than their size promises: incomplete unless sizes are wrong, else sent as they come."""
+        listed, sizes = self._book.incomplete(), self._run.sizes
+        for uid, reason in sorted({**sent.sink.incomplete, **sent.sink.short}.items()):
+            doubted = uid in sent.sink.short and not sizes.believed
+            if reason is SkipReason.HEADER_ONLY and self._source.guesses_sizes:
+                doubted = doubted or sizes.other > sizes.exact
+            if uid in listed or not doubted:
+                await self._skip(sent.by_uid[uid], reason, INCOMPLETE[reason])
+            else:
+                self._as_they_come.add(uid)
+                await self._batch([sent.by_uid[uid]])
 
     async def _refused_alone(
         self, facts: MessageFacts, meaning: RefusedMessage, refusal: RemoteFailure
@@ -423,23 +439,3 @@ class BatchCopier:
     async def _skip(self, facts: MessageFacts, reason: SkipReason, detail: str) -> None:
         await self._book.skip(facts, reason, detail)
         self._run.skipped(self._work, reason)
-
-
-def _is_hopeless(batch: Batch) -> bool:
-    """Whether the target would refuse the batches behind this one as well."""
-    refusals = [result for result in batch.results if result.refusal is not None]
-    return any(
-        isinstance(result.refusal, Unavailable)
-        or (result.refusal and refused_message(result.code, result.refusal.text) is RefusedMessage.OVER_QUOTA)
-        for result in refusals
-    )
-
-
-def _smaller(messages: Sequence[MessageFacts], *, whole: bool) -> Iterator[Sequence[MessageFacts]]:
-    """Split a refused batch: halves where nobody knows which message was meant, else one by one."""
-    if not whole or len(messages) == 1:
-        yield from ([facts] for facts in messages)
-        return
-    middle = (len(messages) + 1) // 2
-    yield messages[:middle]
-    yield messages[middle:]

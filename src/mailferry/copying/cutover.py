@@ -182,7 +182,7 @@ def _reason(last: LastPass) -> str:
     if result.held:
         return "deletions are held"
     if not last.believed:
-        return f"{Cause.INCOMPLETE.value}: {'; '.join(result.completeness.details)}"
+        return f"{result.completeness.cause.value}: {'; '.join(result.completeness.details)}"
     if result.clean and not result.verified:
         return "a broken connection is not settled yet"
     if result.clean and not last.uidls_ready:

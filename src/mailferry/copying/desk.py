@@ -15,9 +15,10 @@ from mailferry.copying.courtesy import Courtesy
 from mailferry.copying.remarks import Remarks
 from mailferry.copying.results import CopyLimits, OnProgress, PassRequest, PassResult, Progress, Waits
 from mailferry.copying.sides import Endpoints
-from mailferry.model.profile import Profile
+from mailferry.model.profile import Confidence, Profile
 from mailferry.observe import metrics
 from mailferry.plan.completeness import MailboxEvidence, RefusedMailbox
+from mailferry.plan.true_sizes import TrueSizes
 from mailferry.plan.visible_days import FirstSight
 from mailferry.store import accounts
 from mailferry.store.accounts import AccountChanges
@@ -82,6 +83,7 @@ class Run:
         self.acknowledged = Acknowledged(self.register, desk.reactor, desk.limits.deletions_patience)
         self.bypass = Bypass(self.register)
         self.remarks = Remarks(self.register)
+        self.sizes = TrueSizes(usual=_tells_sizes(desk.profile))
         self.works: dict[bytes, MailboxWork] = {}
         self.sights: dict[bytes, FirstSight] = {}
         """Mailboxes that this pass saw for the first time."""
@@ -238,6 +240,11 @@ class Run:
         result.seconds = self.elapsed
         if self._on_progress is not None:
             self._on_progress(Progress(result.total, result.copied, result.remaining, result.octets))
+
+
+def _tells_sizes(profile: Profile) -> bool:
+    """Whether the source's sizes are not known as estimates; a mere suspicion (Tencent) is no knowledge."""
+    return profile.exact_sizes or profile.confidence.get("exact_sizes") is Confidence.LOW
 
 
 def _is_news(now: int | None, shown: int | None) -> bool:

@@ -41,6 +41,7 @@ async def follow_gone(run: Run, pair: Pair, gone: Sequence[CopiedMailbox]) -> No
         if len(book):
             await _delete_all(run, pair, book)
         await drop_incomplete(run, pair, row)
+        await book.drop_skips(())
         await book.note(gone=True, held_deletions=0)
 
 

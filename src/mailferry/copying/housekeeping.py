@@ -26,6 +26,7 @@ from mailferry.store import (
     clock_mending,
     domains,
     flips_log,
+    notices,
     pace_hours,
     passwords,
     samples,
@@ -36,6 +37,7 @@ from mailferry.store.faults import StoreUnavailable
 
 ROUND_SECONDS = 60.0
 SAMPLES_KEPT_SECONDS = 400 * 86400.0
+NOTICES_KEPT_SECONDS = 90 * 86400.0
 AT_ONCE = 200
 
 _UNFINISHED = (Phase.PRECOPY, Phase.FREEZE, Phase.BLOCKED, Phase.BACKFILL, Phase.STALLED)
@@ -82,6 +84,9 @@ class Housekeeping:
                 "prune", lambda conn: samples.prune(conn, before=db_now(conn) - SAMPLES_KEPT_SECONDS)
             )
             await self._database.run("prune", pace_hours.prune)
+            await self._database.run(
+                "prune", lambda conn: notices.prune(conn, before=db_now(conn) - NOTICES_KEPT_SECONDS)
+            )
         except StoreUnavailable as error:
             self._log.error("housekeeping waits", why=str(error))
 

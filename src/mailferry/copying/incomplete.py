@@ -8,33 +8,61 @@ whole it is copied like a new one; only then is the incomplete copy taken away.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 from sqlalchemy import Connection
 
 from mailferry.copying.batches import BatchCopier
-from mailferry.copying.book import open_book
+from mailferry.copying.book import MailboxBook, open_book
 from mailferry.copying.desk import MailboxWork, Run
 from mailferry.copying.digests import ContentSink, HeaderSink
 from mailferry.copying.learning import UNKNOWN_UID, match_digests
 from mailferry.copying.lost_copies import forget_lost_copies
 from mailferry.copying.open_mailbox import OpenMailbox
 from mailferry.copying.rematch import rematch_source, rematch_target
-from mailferry.copying.results import Mode
+from mailferry.copying.results import Mode, SkipReason
 from mailferry.copying.settle import settle_intents, unexplained
 from mailferry.copying.sides import Pair, at_target
 from mailferry.model.causes import Refused
 from mailferry.model.mail import MessageFacts, body_digest
 from mailferry.observe.crash_points import crash_point
+from mailferry.plan.completeness import MailboxEvidence
 from mailferry.plan.differences import FLAGS_UNKNOWN, Differences
-from mailferry.remote.imap_client import FlagChange, ImapClient
+from mailferry.remote.imap_client import FlagChange
+from mailferry.remote.message_sink import MessageSink
 from mailferry.store import ledger, mailboxes
 from mailferry.store.ledger_blocks import LedgerEntry
 from mailferry.store.mailboxes import CopiedMailbox
 from mailferry.store.remarks import RemarkKind
 
 _NO_BODY = body_digest(b"")
+
+
+class Heads(Protocol):
+    """What a source tells of messages without their bodies (an IMAP session, `maildrop.MaildropHeads`)."""
+
+    async def fetch_facts(self, uids: Sequence[int], on_fact: Callable[[MessageFacts], None]) -> None:
+        """Tell what is known of each message."""
+        ...
+
+    async def fetch_headers(self, uids: Sequence[int], sink: MessageSink) -> object:
+        """Hand each header to `sink`."""
+        ...
+
+
+def evidence(book: MailboxBook, exists: int, delivered: int) -> MailboxEvidence:
+    """Return what a pass saw of a mailbox whose messages were tried: how many came and were not whole."""
+    reasons = list(book.incomplete().values())
+    return MailboxEvidence(
+        book.source_name,
+        exists,
+        delivered,
+        headers_only=reasons.count(SkipReason.HEADER_ONLY),
+        placeholders=reasons.count(SkipReason.PLACEHOLDER),
+        cut_short=reasons.count(SkipReason.CUT_SHORT),
+    )
 
 
 async def incomplete_copies(run: Run, row: CopiedMailbox, uidvalidity: int) -> frozenset[int]:
@@ -50,7 +78,7 @@ async def incomplete_copies(run: Run, row: CopiedMailbox, uidvalidity: int) -> f
 
 
 async def keep_incomplete(
-    box: OpenMailbox, client: ImapClient, listed: Collection[int], compared: Differences
+    box: OpenMailbox, client: Heads, listed: Collection[int], compared: Differences
 ) -> None:
     """Bring a mailbox's incomplete copies up to date; it is selected on both sides.
 
@@ -107,7 +135,7 @@ def _made(conn: Connection, box: OpenMailbox) -> CopiedMailbox:
 
 
 async def _opened(
-    box: OpenMailbox, client: ImapClient, row: CopiedMailbox, listed: Collection[int]
+    box: OpenMailbox, client: Heads, row: CopiedMailbox, listed: Collection[int]
 ) -> OpenMailbox:
     """Return the incomplete copies as a mailbox of their own, with all its numbers meaning what they say."""
     run, mirror = box.run, box.run.request.mode is Mode.MIRROR
@@ -131,7 +159,7 @@ async def _opened(
     return kept
 
 
-async def _know_headers(kept: OpenMailbox, client: ImapClient) -> None:
+async def _know_headers(kept: OpenMailbox, client: Heads) -> None:
     """Find what a killed run brought by its header: the source may give the whole message by now."""
     for intent in kept.book.pending:
         same = intent.target_uidvalidity == kept.status.uidvalidity
@@ -161,7 +189,7 @@ def _others(conn: Connection, row: CopiedMailbox) -> frozenset[int]:
     return frozenset().union(*(ledger.load(conn, one.id).target_uids for one in same))
 
 
-async def _copy(kept: OpenMailbox, client: ImapClient, missing: Sequence[int]) -> None:
+async def _copy(kept: OpenMailbox, client: Heads, missing: Sequence[int]) -> None:
     """Copy what the source gives of these, as it comes: sizes promise more, and nobody shall look at them."""
     run, book = kept.run, kept.book
     found: list[MessageFacts] = []

@@ -67,7 +67,7 @@ class SourceListing:
             return None
         comparison = self._comparison()
         vanished = await self._client.fetch_changes(since, comparison.feed)
-        comparison.feed_unchanged(vanished)
+        comparison.feed_unchanged(vanished.among)
         await self._due(comparison)
         if len(comparison.listed) != self.status.exists:
             return None

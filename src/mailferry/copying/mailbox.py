@@ -7,7 +7,7 @@ from mailferry.copying.book import open_book
 from mailferry.copying.desk import Run
 from mailferry.copying.following import compared_with_brake, follow_deletions, follow_flags, note_held
 from mailferry.copying.hidden_mail import without_those_over_pop3
-from mailferry.copying.incomplete import incomplete_copies, keep_incomplete
+from mailferry.copying.incomplete import evidence, incomplete_copies, keep_incomplete
 from mailferry.copying.late_mail import without_twins
 from mailferry.copying.listing import SourceListing
 from mailferry.copying.lost_copies import forget_lost_copies
@@ -17,7 +17,7 @@ from mailferry.copying.open_mailbox import OpenMailbox
 from mailferry.copying.preparing import MailboxJob, require_other_uidvalidity
 from mailferry.copying.read_back import read_back
 from mailferry.copying.rematch import rematch_source, rematch_target, source_counts_anew, target_counts_anew
-from mailferry.copying.results import Mode, SkipReason
+from mailferry.copying.results import Mode
 from mailferry.copying.settle import settle_intents
 from mailferry.copying.sides import Pair, at_target
 from mailferry.copying.sources import ImapBodies
@@ -25,7 +25,6 @@ from mailferry.copying.view_window import note_view
 from mailferry.model.causes import Refused
 from mailferry.model.mail import MailboxStatus, MessageFacts
 from mailferry.observe.crash_points import crash_point
-from mailferry.plan.completeness import MailboxEvidence
 from mailferry.plan.differences import Comparison, Differences
 from mailferry.remote.imap_client import ImapClient
 
@@ -145,16 +144,7 @@ class _MailboxPass:
             await self._book.note(source_uidvalidity=here, target_uidvalidity=there)
 
     def _saw(self, delivered: int) -> None:
-        reasons = list(self._book.incomplete().values())
-        self._run.saw(
-            MailboxEvidence(
-                self._book.source_name,
-                self._listing.status.exists,
-                delivered,
-                headers_only=reasons.count(SkipReason.HEADER_ONLY),
-                placeholders=reasons.count(SkipReason.PLACEHOLDER),
-            )
-        )
+        self._run.saw(evidence(self._book, self._listing.status.exists, delivered))
 
     # --- what follows from the listing
 

@@ -7,13 +7,14 @@ message is spooled whole and then handed on. Reading goes on meanwhile, up to `A
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred
 
 from mailferry.copying.spool import Spool
 from mailferry.model.causes import Cause, Refused, RemoteFailure
+from mailferry.model.mail import MessageFacts
 from mailferry.plan.arrival_date import arrival_date
 from mailferry.remote.message_sink import FetchOutcome, MessageSink, WholeSink
 from mailferry.remote.pop3_client import Pop3Client
@@ -30,15 +31,22 @@ class Maildrop:
     """The messages of one POP3 session, by source UIDs of our own.
 
     `numbers` is UID to message number, `sizes` what LIST says by number. A message of another size is
-    asked for once more; when it comes again as it was, LIST is a liar and is believed no more.
+    asked for once more; when it comes again as it was, LIST is a liar and is believed no more. `alone` says
+    that the source has POP3 only, so that nobody else tells whether a message came without its body.
     """
 
     def __init__(
-        self, client: Pop3Client, numbers: Mapping[int, int], sizes: Mapping[int, int] = _NO_SIZES
+        self,
+        client: Pop3Client,
+        numbers: Mapping[int, int],
+        sizes: Mapping[int, int] = _NO_SIZES,
+        *,
+        alone: bool = False,
     ) -> None:
         self._client = client
         self._numbers = dict(numbers)
         self._sizes = sizes
+        self._alone = alone
         self._lies = False
         self._doubted: dict[int, _Doubted] = {}
         self._doubted_octets = 0
@@ -52,8 +60,13 @@ class Maildrop:
 
     @property
     def promises_sizes(self) -> bool:
-        """LIST is a hint."""
-        return False
+        """LIST is a hint, and the only one where the source has no IMAP."""
+        return self._alone
+
+    @property
+    def guesses_sizes(self) -> bool:
+        """What LIST says need not have to do with the message."""
+        return True
 
     async def fetch_bodies(self, uids: Collection[int], sink: MessageSink) -> FetchOutcome:
         """Hand each message to `sink`. Raises Unavailable behind the last message that came whole."""
@@ -139,6 +152,38 @@ class Maildrop:
     def resume(self) -> None:
         """Go on."""
         self._handing.resume()
+
+
+class MaildropHeads:
+    """What is known of messages without their bodies: nothing but the UID, and the header by TOP."""
+
+    def __init__(self, client: Pop3Client, numbers: Mapping[int, int]) -> None:
+        self._client = client
+        self._numbers = numbers
+
+    async def fetch_facts(self, uids: Sequence[int], on_fact: Callable[[MessageFacts], None]) -> None:
+        """Tell of each message that it is there."""
+        for uid in uids:
+            if uid in self._numbers:
+                on_fact(MessageFacts(uid, frozenset(), b"", None))
+
+    async def fetch_headers(self, uids: Sequence[int], sink: MessageSink) -> object:
+        """Hand headers to `sink`, as far as the server gives any."""
+        by_number = {self._numbers[uid]: uid for uid in uids if uid in self._numbers}
+        return await self._client.fetch_once(by_number, _Renamed(sink, by_number), top_lines=0)
+
+
+class _Renamed:
+    """Hands on under UIDs what comes under message numbers."""
+
+    def __init__(self, sink: MessageSink, by_number: Mapping[int, int]) -> None:
+        self._by_number = by_number
+        self._begin = sink.begin
+        self.chunk, self.end, self.broken = sink.chunk, sink.end, sink.broken
+
+    def begin(self, key: int, size: int | None) -> None:
+        """Begin a header."""
+        self._begin(self._by_number[key], size)
 
 
 @dataclass(frozen=True, slots=True)

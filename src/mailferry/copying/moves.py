@@ -50,7 +50,8 @@ class Departures:
 
     def __init__(self) -> None:
         self._by_digest: dict[bytes, list[Departure]] = defaultdict(list)
-        self._sizes: dict[int | None, int] = defaultdict(int)
+        self._traits: dict[tuple[int | None, int | None], int] = defaultdict(int)
+        """How many left by octets and arrival."""
         self._left = 0
         self._arrivals: list[MessageFacts] = []
 
@@ -69,28 +70,31 @@ class Departures:
     def forget(self) -> None:
         """What left turned up nowhere."""
         self._by_digest.clear()
-        self._sizes.clear()
+        self._traits.clear()
         self._left = 0
 
     def add(self, departures: Iterable[Departure]) -> None:
         """Note that these messages left, or that they were taken in vain."""
         for one in departures:
             self._by_digest[one.entry.digest].append(one)
-            self._sizes[one.octets] += 1
+            self._traits[one.octets, one.arrived] += 1
             self._left += 1
 
     def may_hold(self, facts: MessageFacts) -> bool:
-        """Whether it is worth the reading of this message's octets."""
-        if facts.size is None or self._sizes.get(None):
-            return self._left > 0
-        return self._sizes.get(facts.size, 0) > 0
+        """Whether it is worth the reading of this message's octets: `take` wants its arrival, too."""
+        if not self._left:
+            return False
+        arrivals = (instant(facts.internal_date), None)
+        if facts.size is None:
+            return any(left and arrived in arrivals for (_, arrived), left in self._traits.items())
+        return any(self._traits.get((size, at)) for size in (facts.size, None) for at in arrivals)
 
     def take(self, digest: bytes, arrived: int | None) -> Departure | None:
         """Take a departure for a message that turned up; None when there is none."""
         waiting = self._by_digest.get(digest, [])
         for place, one in enumerate(waiting):
             if one.arrived in {None, arrived}:
-                self._sizes[one.octets] -= 1
+                self._traits[one.octets, one.arrived] -= 1
                 self._left -= 1
                 return waiting.pop(place)
         return None

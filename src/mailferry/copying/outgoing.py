@@ -6,7 +6,7 @@ Never holds a message: at most the beginning of one whose size says that its bod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from mailferry.copying.results import SkipReason
@@ -14,6 +14,7 @@ from mailferry.model.mail import BodyDigest, body_digest
 from mailferry.observe.crash_points import crash_point
 from mailferry.plan.completeness import may_lack_body, seems_header_only
 from mailferry.plan.header_identity import promises_parts
+from mailferry.plan.true_sizes import TrueSizes, is_short
 from mailferry.providers.placeholders import MOST_OCTETS, PlaceholderTest
 from mailferry.remote.imap_append import AppendStream, append_words
 from mailferry.remote.message_sink import WholeSink
@@ -44,8 +45,12 @@ class OutgoingSink(WholeSink):
         alone: bool,
         arrived: Callable[[int], bytes | None],
         placeholder: PlaceholderTest | None = None,
+        sizes: TrueSizes | None = None,
+        as_they_come: Collection[int] = (),
     ) -> None:
         self._stream = stream
+        self._true_sizes = sizes or TrueSizes(usual=False)
+        self._as_they_come = as_they_come
         self._placeholder = placeholder
         self._arrived = arrived
         self._messages = messages
@@ -65,6 +70,8 @@ class OutgoingSink(WholeSink):
         """UID to the literal's size, which the target says it does not take (APPENDLIMIT)."""
         self.incomplete: dict[int, SkipReason] = {}
         """Messages that came and were not whole."""
+        self.short: dict[int, SkipReason] = {}
+        """Messages that came and are incomplete if the source tells its sizes truly: not sent yet."""
         self.empty: list[int] = []
         """Messages without an octet: they end a MULTIAPPEND (RFC 3502) and go alone."""
         self.aborted = False
@@ -72,7 +79,7 @@ class OutgoingSink(WholeSink):
     @property
     def taken(self) -> set[int]:
         """The messages that came whole, sent or not."""
-        return {*self.sent, *self.too_big, *self.incomplete, *self.empty}
+        return {*self.sent, *self.too_big, *self.incomplete, *self.short, *self.empty}
 
     def whole(self, key: int, octets: memoryview) -> None:
         """Hand on a small message in one step."""
@@ -83,6 +90,7 @@ class OutgoingSink(WholeSink):
                 self.chunk(bytes(octets))
             self.end()
             return
+        self._true_sizes.note(size, message.announced)
         words = append_words(message.flags, message.internal_date or self._arrived(key))
         self._stream.whole(words, octets)
         crash_point("literal-begun")
@@ -138,7 +146,8 @@ class OutgoingSink(WholeSink):
         self._seen += len(data)
         if self._held is not None:
             self._held += data
-            if len(self._held) > HELD_OCTETS or (self._placeholder is None and _body_began(self._held)):
+            enough = self._placeholder is None and _body_began(self._held)
+            if (enough or len(self._held) > HELD_OCTETS) and not self._put_aside(SkipReason.CUT_SHORT):
                 self._release()
             return
         self._stream.chunk(data)
@@ -156,6 +165,9 @@ class OutgoingSink(WholeSink):
                 self.incomplete[uid] = reason
                 self._current = self._held = None
                 return
+            began = _body_began(self._held)
+            if self._put_aside(SkipReason.CUT_SHORT if began else SkipReason.HEADER_ONLY):
+                return
             self._release()
         self._stream.end_message()
         self.sent.append(uid)
@@ -169,11 +181,28 @@ class OutgoingSink(WholeSink):
         assert self._current is not None
         if self._placeholder is not None and self._placeholder(octets):
             return SkipReason.PLACEHOLDER
+        if self._current.uid in self._as_they_come:
+            return None
         size, announced = len(octets), self._current.announced
         header = size if not _body_began(octets) else 0
         if seems_header_only(size, announced, header, multipart=promises_parts(octets)):
             return SkipReason.HEADER_ONLY
         return None
+
+    def _put_aside(self, reason: SkipReason) -> bool:
+        """Let go of a message that may be incomplete: what the others tell decides whether it is sent."""
+        assert self._current is not None
+        uid, announced = self._current.uid, self._current.announced
+        bodyless = reason is SkipReason.HEADER_ONLY
+        if uid in self._as_they_come or not self._true_sizes.may_be_believed:
+            return False
+        if not is_short(self._size, announced, bodyless=bodyless):
+            return False
+        if not bodyless:  # that one's size may be as true as any
+            self._true_sizes.note(self._size, announced)
+        self.short[uid] = reason
+        self._current = self._held = None
+        return True
 
     def broken(self) -> None:
         """The source's literal broke off: close the target, so that it throws the partial message away."""
@@ -185,6 +214,7 @@ class OutgoingSink(WholeSink):
     def _send(self) -> None:
         assert self._current is not None
         self._sending = True
+        self._true_sizes.note(self._size, self._current.announced)
         date = self._current.internal_date or self._arrived(self._current.uid)
         self._stream.begin(append_words(self._current.flags, date), self._size)
 

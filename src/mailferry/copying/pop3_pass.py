@@ -16,9 +16,10 @@ from mailferry.copying.batches import BatchCopier
 from mailferry.copying.book import MailboxBook, open_book
 from mailferry.copying.desk import Run, Stopped
 from mailferry.copying.following import compared_with_brake, follow_deletions
+from mailferry.copying.incomplete import evidence, incomplete_copies, keep_incomplete
 from mailferry.copying.late_mail import without_twins
 from mailferry.copying.lost_copies import forget_lost_copies
-from mailferry.copying.maildrop import Maildrop
+from mailferry.copying.maildrop import Maildrop, MaildropHeads
 from mailferry.copying.maildrop_names import Listed, list_maildrop
 from mailferry.copying.maildrop_numbers import STRIKES, Numbers
 from mailferry.copying.maildrop_session import NotNow, login_gap, maildrop_waits, open_maildrop
@@ -30,7 +31,7 @@ from mailferry.copying.settle import settle_intents
 from mailferry.copying.sides import at_target
 from mailferry.model.causes import Cause, Unavailable
 from mailferry.model.mail import MailboxStatus, MessageFacts
-from mailferry.plan.completeness import Evidence, MailboxEvidence
+from mailferry.plan.completeness import Evidence
 from mailferry.plan.differences import Comparison, Differences, Held
 from mailferry.plan.mailbox_mapping import INBOX
 from mailferry.remote.imap_client import ImapClient
@@ -148,7 +149,10 @@ class _MaildropPass:
         await numbers.give(listed, above=max(book.source_uids(), default=0) if was_imap else 0)
         await book.note(source_uidvalidity=None)
         book.target_selected(status)
-        box = OpenMailbox(run, self._work, self._maildrop(numbers, listed), self._target, book, status)
+        others = await incomplete_copies(run, row, status.uidvalidity)
+        box = OpenMailbox(
+            run, self._work, self._maildrop(numbers, listed), self._target, book, status, others
+        )
         if book.row.target_uidvalidity not in {None, status.uidvalidity}:
             await rematch_target(self._target, book, status, copies_wanted=self._mirror, source=box.source)
         await book.note(target_uidvalidity=status.uidvalidity)
@@ -157,8 +161,7 @@ class _MaildropPass:
         return box
 
     def _maildrop(self, numbers: Numbers, listed: Listed) -> Maildrop:
-        by_uid = {uid: number for number, uid in numbers.by_number.items()}
-        return Maildrop(self._source, by_uid, listed.sizes)
+        return Maildrop(self._source, _by_uid(numbers), listed.sizes, alone=True)
 
     async def _bring_over(self, box: OpenMailbox, numbers: Numbers, listed: Listed) -> None:
         """Copy what is new and let deletions follow."""
@@ -169,10 +172,7 @@ class _MaildropPass:
         run.result.mailboxes = 1
         work.total, work.remaining = len(listing.listed), len(compared.new)
         work.known_skips = len(book.settled_skips() & listing.listed)
-        seen = MailboxEvidence(
-            INBOX, listed.announced, len(listed.names) if listed.whole else listed.announced
-        )
-        run.result.evidence = Evidence((seen,), listed.announced)
+        self._saw(box, listed)
         box.count_octets(listing, compared.new)
         await run.note_totals()
         new: Sequence[MessageFacts] = compared.new
@@ -183,9 +183,18 @@ class _MaildropPass:
             await read_back(box, new)
         finally:
             box.count_octets(listing, compared.new)
+            self._saw(box, listed)
+        if listed.whole:
+            heads = MaildropHeads(self._source, _by_uid(numbers))
+            await keep_incomplete(box, heads, listing.listed, compared)
         if self._mirror and listed.whole:
             await self._follow(box, compared)
         await self._remember(box)
+
+    def _saw(self, box: OpenMailbox, listed: Listed) -> None:
+        delivered = len(listed.names) if listed.whole else listed.announced
+        seen = evidence(box.book, listed.announced, delivered)
+        self._run.result.evidence = Evidence((seen,), listed.announced)
 
     async def _compared(self, book: MailboxBook, listing: Comparison) -> Differences:
         """Compare with the ledger, with one more brake than IMAP has.
@@ -216,6 +225,10 @@ class _MaildropPass:
         self._run.result.maildrop = MaildropView(
             listed.uidls(), len(listed.names), inbox, unread=not listed.whole
         )
+
+
+def _by_uid(numbers: Numbers) -> dict[int, int]:
+    return {uid: number for number, uid in numbers.by_number.items()}
 
 
 def _listing(book: MailboxBook, numbers: Numbers, listed: Listed) -> Comparison:

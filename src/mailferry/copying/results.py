@@ -33,15 +33,22 @@ class SkipReason(StrEnum):
     UNREADABLE = "unreadable_at_source"
     HEADER_ONLY = "header_only_at_source"
     """The source gives a header without the body that it promises."""
+    CUT_SHORT = "cut_short_at_source"
+    """The source gives less of it than it announces, and announces the others truly."""
     PLACEHOLDER = "placeholder_at_source"
     """The source gives a text of its own in place of the message (Exchange)."""
 
 
 INCOMPLETE = {
     SkipReason.HEADER_ONLY: "the source gave its header without a body",
+    SkipReason.CUT_SHORT: "the source gave fewer octets than it tells of it",
     SkipReason.PLACEHOLDER: "the source gave a text of its own in its place",
 }
 """Reasons of messages that came and are not whole, with what the list of skipped messages says."""
+
+BY_SOURCE = frozenset({SkipReason.UNREADABLE})
+BY_TARGET = frozenset(SkipReason) - BY_SOURCE - INCOMPLETE.keys()
+"""Who kept a message from being copied; of an incomplete one at least a part lies at the target."""
 
 
 @dataclass(frozen=True, slots=True)

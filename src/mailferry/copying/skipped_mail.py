@@ -58,10 +58,13 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
-async def fetch_skipped(desk: CopyDesk, account_id: int, folder: Path, tell: Tell) -> None:
-    """Fetch all skipped messages of an account into `folder` and tell of each one when it is there, or why not.
+async def fetch_skipped(
+    desk: CopyDesk, account_id: int, folder: Path, tell: Tell, *, only: tuple[int, int] | None = None
+) -> None:
+    """Fetch skipped messages of an account into `folder` and tell of each one when it is there, or why not.
 
-    Raises Refused or Unavailable when the source cannot be reached, OSError when a file cannot be written.
+    All of them, or `only` the one of that mailbox (our number) and source UID. Raises Refused or
+    Unavailable when the source cannot be reached, OSError when a file cannot be written.
     """
     make_folder(folder)
 
@@ -69,18 +72,24 @@ async def fetch_skipped(desk: CopyDesk, account_id: int, folder: Path, tell: Tel
         return mailboxes.of_account(conn, account_id), mailboxes.over_pop3(conn, account_id)
 
     rows, hidden = await desk.database.read("mailboxes", read)
+    one = None if only is None else only[1]
+    if only is not None:
+        rows = [row for row in rows if row.id == only[0]]
+        hidden = hidden if hidden is not None and hidden.id == only[0] else None
     if desk.endpoints.source_imap is None:
         for row in rows:
-            await _Maildrop(desk, row, FactsOf.SOURCE, folder, tell).fetch_all()
+            await _Maildrop(desk, row, FactsOf.SOURCE, folder, tell, one).fetch_all()
         return
-    await _Imap(desk, desk.endpoints.source_imap, folder, tell).fetch_all(rows)
+    await _Imap(desk, desk.endpoints.source_imap, folder, tell, one).fetch_all(rows)
     if hidden is not None:
-        await _Maildrop(desk, hidden, FactsOf.HIDDEN, folder, tell).fetch_all()
+        await _Maildrop(desk, hidden, FactsOf.HIDDEN, folder, tell, one).fetch_all()
 
 
-async def _wanted(desk: CopyDesk, row: CopiedMailbox, folder: Path, tell: Tell) -> list[int]:
-    """Return the source UIDs of a mailbox's skipped messages that have no file yet."""
+async def _wanted(desk: CopyDesk, row: CopiedMailbox, folder: Path, tell: Tell, one: int | None) -> list[int]:
+    """Return the source UIDs of a mailbox's skipped messages that have no file yet, or just `one` of them."""
     uids = await desk.database.read("skipped", lambda conn: skipped.of_mailbox(conn, row.id))
+    if one is not None:
+        uids &= {one}
     left = []
     for uid in sorted(uids):
         path = folder / file_name(row.id, uid)
@@ -155,12 +164,18 @@ class _Imap:
     """Over IMAP, in one session after the other: a message that ends a session is left out."""
 
     def __init__(
-        self, desk: CopyDesk, opening: Callable[[], Awaitable[ImapClient]], folder: Path, tell: Tell
+        self,
+        desk: CopyDesk,
+        opening: Callable[[], Awaitable[ImapClient]],
+        folder: Path,
+        tell: Tell,
+        one: int | None,
     ) -> None:
         self._desk = desk
         self._opening = opening
         self._folder = folder
         self._tell = tell
+        self._one = one
         self._client: ImapClient | None = None
         self._open: int | None = None
         """The mailbox that is selected."""
@@ -169,7 +184,7 @@ class _Imap:
         """Fetch the skipped messages of these mailboxes."""
         try:
             for row in rows:
-                uids = await _wanted(self._desk, row, self._folder, self._tell)
+                uids = await _wanted(self._desk, row, self._folder, self._tell, self._one)
                 if uids:
                     await self._fetch(row, uids)
             if self._client is not None and not self._client.closed:
@@ -226,12 +241,15 @@ class _Imap:
 class _Maildrop:
     """Over POP3: a message is found again by its UIDL, or by what stands for one."""
 
-    def __init__(self, desk: CopyDesk, row: CopiedMailbox, of: FactsOf, folder: Path, tell: Tell) -> None:
+    def __init__(
+        self, desk: CopyDesk, row: CopiedMailbox, of: FactsOf, folder: Path, tell: Tell, one: int | None
+    ) -> None:
         self._desk = desk
         self._row = row
         self._of = of
         self._folder = folder
         self._tell = tell
+        self._one = one
         self._left: list[int] = []
         self._breaks = 0
 
@@ -239,7 +257,7 @@ class _Maildrop:
         """Fetch the skipped messages of the maildrop."""
         if self._desk.endpoints.source_pop3 is None:
             raise Refused(Cause.PROTOCOL_DISABLED, "the source has no POP3")
-        self._left = await _wanted(self._desk, self._row, self._folder, self._tell)
+        self._left = await _wanted(self._desk, self._row, self._folder, self._tell, self._one)
         if self._left:
             await visit_maildrop(self._desk, self._row.account_id, self._visit)
 

@@ -29,6 +29,11 @@ class BodySource(Protocol):
         """Whether a message that is much smaller than its listed size may lack its body (263)."""
         ...
 
+    @property
+    def guesses_sizes(self) -> bool:
+        """Whether the sizes of messages that came whole may prove the listed ones wrong altogether."""
+        ...
+
     def pause(self) -> None:
         """Stop reading from the server."""
         ...
@@ -87,6 +92,11 @@ class ImapBodies:
     def promises_sizes(self) -> bool:
         """RFC822.SIZE is the size of the message, whatever FETCH then gives."""
         return True
+
+    @property
+    def guesses_sizes(self) -> bool:
+        """An estimate (Exchange) is near enough to tell that a body is missing."""
+        return False
 
     def pause(self) -> None:
         """Stop reading from the server."""

@@ -32,9 +32,10 @@ class _LeftOut(NamedTuple):
     octets: int
     header_only: int
     placeholders: int
+    cut_short: int
 
 
-_NONE = _LeftOut(0, 0, 0, 0)
+_NONE = _LeftOut(0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,12 @@ async def changed_jobs(run: Run, pair: Pair, jobs: Sequence[MailboxJob]) -> Chan
             work.skipped_octets = left_out.octets
             run.saw(
                 MailboxEvidence(
-                    job.source_name, work.total, work.total, left_out.header_only, left_out.placeholders
+                    job.source_name,
+                    work.total,
+                    work.total,
+                    left_out.header_only,
+                    left_out.placeholders,
+                    left_out.cut_short,
                 )
             )
             continue
@@ -155,6 +161,7 @@ def _restless(
             before.octets + (message.size or 0),
             before.header_only + (message.reason == SkipReason.HEADER_ONLY),
             before.placeholders + (message.reason == SkipReason.PLACEHOLDER),
+            before.cut_short + (message.reason == SkipReason.CUT_SHORT),
         )
         if skip_is_due(message.tries, now - message.at):
             restless.add(message.mailbox_id)

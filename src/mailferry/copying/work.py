@@ -216,7 +216,7 @@ class AccountWork:
         if figures.deletions_held:
             return Cause.DELETIONS_HELD, f"{result.held_deletions} deletions wait for account approve"
         if not figures.quality_good:
-            return Cause.INCOMPLETE, "; ".join(result.completeness.details)
+            return _doubted(result)
         if not figures.password_proved:
             return trust.cause, trust.text
         text = f"{uidls.unpaired} messages of the POP3 maildrop have no pair, {uidls.waiting} wait"
@@ -269,7 +269,7 @@ class AccountWork:
         if early is not None:
             return early
         if result.clean and not self._believed(result):
-            await self._notes.waiting(self._account, Cause.INCOMPLETE, "; ".join(result.completeness.details))
+            await self._notes.waiting(self._account, *_doubted(result))
             return self._tools.pass_interval
         uidls = await self._uidls(result)
         if result.clean and (uidls.ready or not self._account.used_pop3):
@@ -418,3 +418,8 @@ class AccountWork:
     async def _reload(self) -> None:
         account_id = self._account.id
         self._account = await self._tools.database.read("reload", lambda conn: accounts.get(conn, account_id))
+
+
+def _doubted(result: PassResult) -> tuple[Cause, str]:
+    """Name what keeps an account waiting whose copy is as whole as both hosts let it be."""
+    return result.completeness.cause, "; ".join(result.completeness.details)

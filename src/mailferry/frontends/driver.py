@@ -6,14 +6,13 @@ protocol asks, and knows no command of any.
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from mailferry.frontends.guests import DRAIN_SECONDS, Guest, Guests
 from mailferry.frontends.visit import DoorTerms, Gate, Visit
 from mailferry.net.carrier import Carrier
 from mailferry.observe.log import Log
-
-DRAIN_SECONDS = 30.0
 
 __all__ = ["DRAIN_SECONDS", "Door", "DoorTerms", "Gate"]
 
@@ -26,22 +25,31 @@ class Door:
         self._gate = gate
         self._reactor = reactor
         self._log = log
-        self._inside: set[Visit] = set()
-        self._emptied: list[Deferred[None]] = []
-        self._draining = False
+        self._guests = Guests(reactor)
 
     def __len__(self) -> int:
-        return len(self._inside)
+        return len(self._guests)
+
+    @property
+    def inside(self) -> frozenset[Guest]:
+        """Everybody who is there now."""
+        return self._guests.inside
 
     def accept(self, carrier: Carrier) -> None:
         """Begin the visit of a client that just connected."""
-        if self._draining:
+        if self._guests.draining:
             carrier.abort()
             return
         visit = Visit(
-            carrier, self.terms, self._gate, reactor=self._reactor, log=self._log, on_over=self._over
+            carrier,
+            self.terms,
+            self._gate,
+            reactor=self._reactor,
+            log=self._log,
+            on_over=self._guests.left,
+            on_served=self._guests.enter,
         )
-        self._inside.add(visit)
+        self._guests.enter(visit)
         visit.begin()
 
     def drain(self, seconds: float = DRAIN_SECONDS) -> Deferred[None]:
@@ -49,29 +57,4 @@ class Door:
 
         The Deferred fires when nobody is inside. The listener is stopped by its owner, before.
         """
-        self._draining = True
-        for visit in list(self._inside):
-            visit.stop()
-        if not self._inside:
-            return succeed(None)
-        emptied: Deferred[None] = Deferred()
-        self._emptied.append(emptied)
-        limit = self._reactor.callLater(seconds, self._abort_all)
-
-        def done(result: None) -> None:
-            if limit.active():
-                limit.cancel()
-            return result
-
-        return emptied.addBoth(done)
-
-    def _abort_all(self) -> None:
-        for visit in list(self._inside):
-            visit.abort("the service stops")
-
-    def _over(self, visit: Visit) -> None:
-        self._inside.discard(visit)
-        if not self._inside:
-            emptied, self._emptied = self._emptied, []
-            for waiting in emptied:
-                waiting.callback(None)
+        return self._guests.drain(seconds)

@@ -23,8 +23,10 @@ class Served:
     """One admitted session, relayed until either side ends it.
 
     The session's row ends as soon as the server's side is closed: whatever its client still does
-    cannot reach that server any more.
+    cannot reach that server any more. `on_over` is called once, when nothing of it is left.
     """
+
+    __slots__ = ("_log", "_on_over", "_protocol", "_relay", "_session", "_session_id", "_side", "_tap")
 
     def __init__(
         self,
@@ -32,13 +34,17 @@ class Served:
         admission: Admitted,
         *,
         protocol: Protocol,
+        session_id: str,
         idle_limit: float,
         reactor: IReactorTime,
         log: Log,
-        on_over: Callable[[], None],
+        on_over: Callable[[Served], None],
     ) -> None:
-        self._admission = admission
-        self._labels = {"protocol": protocol.value, "side": admission.side.value}
+        self._session = admission.session
+        self._tap = admission.tap
+        self._protocol = protocol.value
+        self._side = admission.side.value
+        self._session_id = session_id
         self._log = log
         self._on_over = on_over
         self._relay = Relay(
@@ -52,11 +58,11 @@ class Served:
             meter=_meter,
         )
 
-    def begin(self, from_client: bytes) -> None:
-        """Relay; `from_client` is what the client sent behind its login."""
-        SESSIONS.move(1, **self._labels)
-        self._relay.start(from_client=from_client, from_server=self._admission.residual)
-        self._admission.session.attach(self._relay.stop, self._relay.quiet_for, self._deletions)
+    def begin(self, *, from_client: bytes, from_server: bytes) -> None:
+        """Relay; what each side sent behind its login comes first."""
+        SESSIONS.move(1, protocol=self._protocol, side=self._side)
+        self._relay.start(from_client=from_client, from_server=from_server)
+        self._session.attach(self._relay.stop, self._relay.quiet_for, self._deletions, self._relay.abort)
 
     def stop(self) -> None:
         """End at the next boundary between commands."""
@@ -67,21 +73,23 @@ class Served:
         self._relay.abort(reason)
 
     def _deletions(self) -> Deletions:
-        tap = self._admission.tap
+        tap = self._tap
         return tap.deletions if isinstance(tap, CountsDeletions) else Deletions()
 
     def _ended(self, end: RelayEnd) -> None:
-        SESSIONS.move(-1, **self._labels)
-        self._admission.session.ended()
+        SESSIONS.move(-1, protocol=self._protocol, side=self._side)
+        self._session.ended()
         self._log.info(
             "session ended",
-            **self._labels,
+            session=self._session_id,
+            protocol=self._protocol,
+            side=self._side,
             why=end.reason,
             to_server=end.to_server,
             to_client=end.to_client,
             seconds=round(end.seconds, 1),
         )
-        self._on_over()
+        self._on_over(self)
 
 
 class Unwanted:

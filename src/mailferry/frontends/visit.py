@@ -17,6 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from mailferry.frontends.guests import Guest
 from mailferry.frontends.served import Served, Unwanted
 from mailferry.gate.admission import Admission, Admitted, LoginAttempt
 from mailferry.login.actions import Action, Attempt, Close, Denied, Frontend, Granted, Send, StartTls
@@ -70,7 +71,30 @@ class _At(Enum):
 
 
 class Visit:
-    """One client of a door; `on_over` is called once, when nothing of it is left."""
+    """One client of a door up to its login; `on_over` is called once, when nothing of it is left.
+
+    With the login a session takes its place, which is told by `on_served` before; so nothing of the
+    conversation is kept for the hours that a mail program then stays.
+    """
+
+    __slots__ = (
+        "_at",
+        "_carrier",
+        "_dialogue",
+        "_finished",
+        "_full",
+        "_gate",
+        "_holds",
+        "_judging",
+        "_late",
+        "_limit",
+        "_log",
+        "_on_over",
+        "_on_served",
+        "_reactor",
+        "_terms",
+        "session_id",
+    )
 
     def __init__(
         self,
@@ -80,22 +104,23 @@ class Visit:
         *,
         reactor: IReactorTime,
         log: Log,
-        on_over: Callable[[Visit], None],
+        on_over: Callable[[Guest], None],
+        on_served: Callable[[Served], None],
     ) -> None:
         self._carrier = carrier
         self._terms = terms
         self._gate = gate
         self._reactor = reactor
         self.session_id = session_id()
-        self._log = log.bind(session=self.session_id)
+        self._log = log
         self._on_over = on_over
+        self._on_served = on_served
         self._at = _At.TALK
         self._full = False
         self._late = False
         self._finished = False
         self._limit: IDelayedCall | None = None
         self._judging: Deferred[Admission] | None = None
-        self._served: Served | None = None
         self._holds = 1  # the client's carrier; a judgement and a session nobody wants count as well
         implicit = terms.tls is TlsMode.IMPLICIT
         self._dialogue: Frontend = DIALOGUES[terms.protocol].frontend(
@@ -115,10 +140,8 @@ class Visit:
             self._perform(self._dialogue.start())
 
     def stop(self) -> None:
-        """End the visit because the process stops: a session at its next boundary, others now."""
-        if self._served is not None:
-            self._served.stop()
-        elif self._at is _At.JUDGEMENT:
+        """End the visit because the process stops."""
+        if self._at is _At.JUDGEMENT:
             self._late = True
             self._drop_judgement()
             self._deny(Denied(Answer.TEMPORARY, TRY_AGAIN))
@@ -127,10 +150,8 @@ class Visit:
 
     def abort(self, reason: str) -> None:
         """End the visit at once, whatever it is doing."""
-        if self._served is not None:
-            self._served.abort(reason)
-        else:
-            self._carrier.abort()
+        self._debug("client sent away", why=reason)
+        self._carrier.abort()
 
     # what the carrier tells
 
@@ -152,7 +173,7 @@ class Visit:
     def closed(self, reason: ClosedReason) -> None:
         """Clean up behind a client that is gone."""
         if self._at is not _At.LEAVING:
-            self._log.debug("client gone before login", why=str(reason), client=self._carrier.peer.host)
+            self._debug("client gone before login", why=str(reason))
         self._at = _At.LEAVING
         self._end_limit()
         self._drop_judgement()
@@ -197,7 +218,7 @@ class Visit:
         def failed(failure: Failure) -> None:
             if not isinstance(failure.value, HandshakeFailed | CancelledError):
                 self._broken(failure)
-            self._log.debug("no TLS", why=str(failure.value), client=self._carrier.peer.host)
+            self._debug("no TLS", why=str(failure.value))
 
         handshake.addCallback(secured).addErrback(failed)
 
@@ -232,7 +253,7 @@ class Visit:
     def _not_judged(self, failure: Failure) -> None:
         self._judging = None
         if not isinstance(failure.value, CancelledError):
-            self._log.error("the gate broke", why=failure.getErrorMessage())
+            self._log.error("the gate broke", session=self.session_id, why=failure.getErrorMessage())
         if self._at is _At.JUDGEMENT:
             self._deny(Denied(Answer.TEMPORARY, TRY_AGAIN))
 
@@ -249,16 +270,19 @@ class Visit:
             return
         self._at = _At.SERVED
         self._end_limit()
-        self._served = Served(
+        served = Served(
             self._carrier,
             admission,
             protocol=self._terms.protocol,
+            session_id=self.session_id,
             idle_limit=self._terms.idle_seconds,
             reactor=self._reactor,
             log=self._log,
-            on_over=self._release,
+            on_over=self._on_over,
         )
-        self._served.begin(self._dialogue.residual())
+        self._on_served(served)
+        served.begin(from_client=self._dialogue.residual(), from_server=admission.residual)
+        self._release()  # the client's carrier has another user now
 
     # the ends
 
@@ -273,7 +297,7 @@ class Visit:
 
     def _broken(self, failure: Failure) -> None:
         """Close what a fault of ours left half done, so that it does not stay until a time limit."""
-        self._log.error("a session broke", exc_info=failure.value)
+        self._log.error("a session broke", session=self.session_id, exc_info=failure.value)
         self.abort("broken")
 
     def _drop_judgement(self) -> None:
@@ -287,7 +311,7 @@ class Visit:
         self._limit = None
         self._late = True
         if self._at is not _At.JUDGEMENT:
-            self._log.debug("no login in time", client=self._carrier.peer.host)
+            self._debug("no login in time")
             self._carrier.abort()
 
     def _end_limit(self) -> None:
@@ -298,6 +322,9 @@ class Visit:
     def _leave(self, reason: str) -> None:
         if self._at is not _At.LEAVING:
             self._at = _At.LEAVING
-            self._log.debug("client leaves before login", why=reason, client=self._carrier.peer.host)
+            self._debug("client leaves before login", why=reason)
             self._drop_judgement()
             self._carrier.close()
+
+    def _debug(self, event: str, **more: str) -> None:
+        self._log.debug(event, session=self.session_id, client=self._carrier.peer.host, **more)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from mailferry.model.access import Credentials, Side
 from mailferry.model.access import Protocol as MailProtocol
-from mailferry.model.causes import Answer
+from mailferry.model.account import Trigger
+from mailferry.model.causes import Answer, Cause
 from mailferry.model.tap import Deletions, Tap
 from mailferry.net.carrier import Carrier
 from mailferry.wire.proxy_header import Endpoint
+
+_FACES: Mapping[Trigger | None, str] = {Trigger.SMTP: "smtp", Trigger.WEBMAIL: "web"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,8 @@ class LoginAttempt:
     """One try of a user to log in; `credentials` hold the name as typed and the password's octets.
 
     `client` is where it comes from, as the socket (or a trusted PROXY header) says; `door` is the address
-    of ours that it came to, None where it is not known (a web page).
+    of ours that it came to, None where it is not known (a web page). `starts_as` is what a first
+    accepted login starts the move as, where that is not the protocol of the session (gate/checking.py).
     """
 
     protocol: MailProtocol
@@ -27,6 +31,17 @@ class LoginAttempt:
     client: Endpoint
     session_id: str
     door: Endpoint | None = None
+    starts_as: Trigger | None = None
+
+    @property
+    def trigger(self) -> Trigger:
+        """What a first accepted login starts the move as."""
+        return self.starts_as or Trigger(self.protocol.value)
+
+    @property
+    def face(self) -> str:
+        """Where it came in, as the log and the metrics name it."""
+        return _FACES.get(self.starts_as, self.protocol.value)
 
 
 class LiveSession(Protocol):
@@ -37,12 +52,14 @@ class LiveSession(Protocol):
         stop: Callable[[], None],
         quiet_for: Callable[[], float | None],
         deletions: Callable[[], Deletions] | None = None,
+        abort: Callable[[str], None] | None = None,
     ) -> None:
         """Register how the relay is stopped at its next boundary, and for how long it has been quiet.
 
         `quiet_for` returns the seconds since the last octet of either side while the session rests
         between commands, infinity while it stands in IMAP's IDLE, and None while a command runs or
-        nobody can tell. `deletions` returns what the server deleted for this session so far.
+        nobody can tell. `deletions` returns what the server deleted for this session so far; `abort`
+        ends the session where it stands, for the reason given.
         """
         ...
 
@@ -73,10 +90,16 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """No session: judged, or could not be asked. `text` is what the client reads."""
+    """No session: judged, or could not be asked.
+
+    `text` is what the client reads, `english` the same in ASCII. `cause` is the true one, which a client
+    is not always told: an unknown user reads as a wrong password. Rejections that read the same are equal.
+    """
 
     answer: Answer
     text: str
+    english: str = ""
+    cause: Cause | None = field(default=None, compare=False)
 
 
 Admission = Admitted | Rejected

@@ -15,9 +15,10 @@ from mailferry.gate.judges import Judgement, Judges
 from mailferry.gate.live_sessions import SessionBook
 from mailferry.gate.penalty import Penalty
 from mailferry.gate.place import Place
+from mailferry.gate.sweep_wishes import SweepWishes
 from mailferry.gate.tap_choice import NoTapYet, TapChoice
 from mailferry.gate.trial import Trial
-from mailferry.model.access import Protocol, Side
+from mailferry.model.access import Side
 from mailferry.model.account import FOLLOWED_ON_TARGET, Event, Phase, Trigger
 from mailferry.model.causes import CAUSES, Actor, Answer, Cause
 from mailferry.passwords.push import PasswordKeeper
@@ -64,6 +65,11 @@ class Hands:
         self._keeper = keeper
         self._taps = taps
         self._restored = restored
+        self._wishes = SweepWishes(database)
+
+    async def settled(self) -> None:
+        """Wait until what logins left to be written behind them is written."""
+        await self._wishes.settled()
 
     async def held_back(self, place: Place) -> bool:
         """Whether the store was restored from a back-up and may take the account for one of the source's."""
@@ -129,7 +135,7 @@ class Hands:
         attempt = trial.attempt
         session = trial.session(Side.SOURCE)
         assert session is not None
-        account = await self._recorded(trial)
+        account, unproved = await self._recorded(trial)
         if decision.event is not None:
             account, row = await self._begin(account, decision.event, trial)
             live = self.book.adopt(row, Side.SOURCE)
@@ -138,7 +144,8 @@ class Hands:
             assert given is not None, "a session at the source has its row before it is dialled"
             live = given
         await self._wake_failed(account)
-        self._keeper.push_soon(account.id)
+        if unproved:
+            self._keeper.push_soon(account.id)
         trial.give(Side.SOURCE)
         return Admitted(
             carrier=session.carrier,
@@ -185,18 +192,18 @@ class Hands:
         ):
             await self._keeper.own_at_target(account, place.domain, attempt.credentials.password)
         if account is not None and decision.event is not None:
-            account = await self._moved(account, decision.event, attempt.protocol)
+            account = await self._moved(account, decision.event, attempt.trigger)
         try:
             tap = await self._taps.for_target(account, place.domain, attempt.protocol)
         except NoTapYet as waits:
             return Declined(Answer.TEMPORARY, Cause.UIDL_UNPAIRED, str(waits))
         if account is not None and account.phase in FOLLOWED_ON_TARGET and place.window_open:
-            wanted = account.id
             if account.phase is Phase.SWITCHED:
-                await self.database.run(  # one that a power cut forgets comes with its hour
-                    "ask sweep", lambda conn: accounts.ask_sweep(conn, wanted), durable=False
-                )
-            self._keeper.accepted_at_target(account, place.domain, attempt.credentials.password)
+                self._wishes.add(place)
+            unchanged = place.password if decision.event is None and not decision.follow else None
+            self._keeper.accepted_at_target(
+                account, place.domain, attempt.credentials.password, seen=unchanged
+            )
         session = trial.give(Side.TARGET)
         return Admitted(
             carrier=session.carrier,
@@ -213,19 +220,19 @@ class Hands:
         if cause is not None and (CAUSES[cause].actor is Actor.USER or cause is Cause.WINDOW_OVER):
             await self.database.run("wake", lambda conn: accounts.wake(conn, account.id))
 
-    async def _recorded(self, trial: Trial) -> Account:
-        """Record that the source accepted this password; the copy needs it sealed."""
+    async def _recorded(self, trial: Trial) -> tuple[Account, bool]:
+        """Record that the source accepted this password, for the copy needs it sealed; tell whether to push it."""
         session = trial.session(Side.SOURCE)
         assert session is not None
         account = await self._recorded_account(trial.place)
-        await self._keeper.accepted_at_source(
+        unproved = await self._keeper.accepted_at_source(
             account,
             trial.place.domain,
             trial.attempt.credentials.password,
             session.witness,
             seen_epoch=trial.place.password_epoch,
         )
-        return account
+        return account, unproved
 
     async def _recorded_account(self, place: Place) -> Account:
         if place.account is not None:
@@ -245,7 +252,7 @@ class Hands:
                 account.id,
                 event,
                 epoch=account.epoch,
-                trigger=Trigger(attempt.protocol.value),
+                trigger=attempt.trigger,
             )
             row = sessions.open_session(
                 conn,
@@ -261,10 +268,9 @@ class Hands:
 
         return await self.database.run("begin", begin)
 
-    async def _moved(self, account: Account, event: Event, protocol: Protocol) -> Account:
+    async def _moved(self, account: Account, event: Event, trigger: Trigger) -> Account:
         """Apply an event that makes the target serve."""
         leaves = event in _LEAVES_SOURCE
-        trigger = Trigger(protocol.value)
         return await self.database.run(
             event.value,
             lambda conn: (

@@ -16,7 +16,7 @@ from twisted.internet import defer, task
 from mailferry.gate.admission import Admission, Admitted, LoginAttempt, Rejected
 from mailferry.gate.carrying_out import Hands
 from mailferry.gate.judges import Judgement
-from mailferry.gate.place import Place, find_place
+from mailferry.gate.place import Place, place_of
 from mailferry.gate.refusal_times import RefusalTimes
 from mailferry.gate.trial import Trial
 from mailferry.model.access import Side
@@ -66,6 +66,10 @@ class Gatekeeper:
         """Return what becomes of the attempt; never fails. Cancelling it closes what was opened."""
         return defer.Deferred.fromCoroutine(self._admit(attempt))
 
+    async def settled(self) -> None:
+        """Wait until what logins left to be written behind them is written."""
+        await self._hands.settled()
+
     async def _admit(self, attempt: LoginAttempt) -> Admission:
         began = self._reactor.seconds()
         try:
@@ -93,14 +97,14 @@ class Gatekeeper:
             return _refused(Cause.UNKNOWN_USER, str(error))
         rounds = 0
         while True:
-            place = await self._hands.database.read("login", lambda conn: find_place(conn, address))
+            place = await place_of(self._hands.database, address)
             if place is None:
                 return _refused(Cause.UNKNOWN_USER, "no domain of ours", address=address)
             if await self._hands.held_back(place):
                 return _temporary(
                     Cause.INTERNAL, "the store was restored: run mailferry db reconcile", place=place
                 )
-            chosen = route(place.phase, window_open=place.window_open)
+            chosen = route(place.phase, window_open=place.window_open, listed=place.listed)
             if place.freeze_expired:
                 await self._hands.database.run("expire freezes", cutovers.expire_freezes)
                 continue
@@ -156,7 +160,7 @@ class Gatekeeper:
             return _Ruling(carried, side=carried.side, address=trial.place.address)
         answer = carried.answer
         return _Ruling(
-            Rejected(answer, _sentence(carried.cause, answer, trial.place.domain)),
+            _told(carried.cause, answer, trial.place.domain),
             side=Side.TARGET,
             cause=carried.cause,
             text=carried.text,
@@ -169,12 +173,12 @@ class Gatekeeper:
         admission = ruling.admission
         verdict = "accepted" if isinstance(admission, Admitted) else admission.answer.value
         side = "none" if ruling.side is None else ruling.side.value
-        metrics.LOGINS.add(protocol=attempt.protocol.value, side=side, verdict=verdict)
+        metrics.LOGINS.add(protocol=attempt.face, side=side, verdict=verdict)
         metrics.LOGIN_SECONDS.took(seconds)
         self._log.info(
             "login",
             session=attempt.session_id,
-            protocol=attempt.protocol.value,
+            protocol=attempt.face,
             account=shown_address(ruling.address or attempt.credentials.authcid),
             client=attempt.client.host,
             side=side,
@@ -207,20 +211,21 @@ def _refused(
     side: Side | None = None,
     asked: bool = False,
 ) -> _Ruling:
-    rejected = Rejected(Answer.REFUSED, _sentence(cause, Answer.REFUSED, domain))
+    rejected = _told(cause, Answer.REFUSED, domain)
     return _Ruling(rejected, side=side, cause=cause, text=text, address=address, asked=asked)
 
 
 def _temporary(cause: Cause, text: str, *, place: Place | None = None, side: Side | None = None) -> _Ruling:
     domain = None if place is None else place.domain
-    rejected = Rejected(Answer.TEMPORARY, _sentence(cause, Answer.TEMPORARY, domain))
+    rejected = _told(cause, Answer.TEMPORARY, domain)
     address = None if place is None else place.address
     return _Ruling(rejected, side=side, cause=cause, text=text, address=address)
 
 
-def _sentence(cause: Cause, answer: Answer, domain: Domain | None) -> str:
-    """Return what the mail program shows: the cause of a refusal, or just "later"."""
+def _told(cause: Cause, answer: Answer, domain: Domain | None) -> Rejected:
+    """Return a rejection with what the mail program shows: the cause of a refusal, or just "later"."""
     shown = cause if answer is Answer.REFUSED else Cause.INTERNAL
-    if domain is None:
-        return client_sentence(shown, "en")
-    return client_sentence(shown, domain.language, codes=domain.uses_codes)
+    codes = domain is not None and domain.uses_codes
+    english = client_sentence(shown, "en", codes=codes)
+    text = english if domain is None else client_sentence(shown, domain.language, codes=codes)
+    return Rejected(answer, text, english, cause)

@@ -10,11 +10,11 @@ last pass, which waits for all rows to go, knows every deletion.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet import defer, task
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mailferry.model.access import Protocol, Side
 from mailferry.model.tap import Deletions
@@ -27,10 +27,29 @@ from mailferry.wire.proxy_header import Endpoint
 
 POLL_SECONDS = 1.0
 CLOSE_RETRY_SECONDS = 2.0
+LAPSED_SECONDS = 10.0
+"""How long a session at the source may take to end between commands after its node's lease lapsed."""
+
+
+_NONE: Mapping[bytes, int] = {}
 
 
 class Live:
     """One relayed session; implements `gate.admission.LiveSession`."""
+
+    __slots__ = (
+        "_abort",
+        "_book",
+        "_deletions",
+        "_over",
+        "_quiet_for",
+        "_stop",
+        "_stop_asked",
+        "deletions_told",
+        "resting_told",
+        "row",
+        "side",
+    )
 
     def __init__(self, book: SessionBook, row: int | None, side: Side) -> None:
         self._book = book
@@ -40,7 +59,8 @@ class Live:
         self._stop: Callable[[], None] | None = None
         self._quiet_for: Callable[[], float | None] | None = None
         self._deletions: Callable[[], Deletions] | None = None
-        self.deletions_told: Mapping[bytes, int] = {}
+        self._abort: Callable[[str], None] | None = None
+        self.deletions_told = _NONE
         self._over = False
         self._stop_asked = False
 
@@ -49,9 +69,10 @@ class Live:
         stop: Callable[[], None],
         quiet_for: Callable[[], float | None],
         deletions: Callable[[], Deletions] | None = None,
+        abort: Callable[[str], None] | None = None,
     ) -> None:
-        """Register how the relay is stopped, how long it has been quiet and what it deleted."""
-        self._stop, self._quiet_for, self._deletions = stop, quiet_for, deletions
+        """Register how the relay is stopped, how long it has been quiet, what it deleted, how it is broken off."""
+        self._stop, self._quiet_for, self._deletions, self._abort = stop, quiet_for, deletions, abort
         if self._stop_asked:
             stop()
 
@@ -67,10 +88,15 @@ class Live:
         if self._stop is not None:
             self._stop()
 
+    def abort(self, reason: str) -> None:
+        """End the session where it stands, if it has not ended yet."""
+        if self._abort is not None and not self._over:
+            self._abort(reason)
+
     @property
     def deleted(self) -> Mapping[bytes, int]:
         """How many messages the server deleted for this session, by mailbox."""
-        return {} if self._deletions is None else self._deletions().by_mailbox
+        return _NONE if self._deletions is None else self._deletions().by_mailbox
 
     def is_quiet(self, seconds: float) -> bool:
         """Whether the session stands in IDLE or has been silent for `seconds`."""
@@ -103,6 +129,7 @@ class SessionBook:
         self._closing: set[defer.Deferred[None]] = set()
         self._poll = task.LoopingCall(self.poll)
         self._poll.clock = reactor
+        self._lapse: IDelayedCall | None = None
 
     def __len__(self) -> int:
         return len(self._live)
@@ -113,6 +140,7 @@ class SessionBook:
 
     async def finish(self) -> None:
         """Stop asking and wait until the rows of ended sessions are gone."""
+        self._cancel_lapse()
         if self._poll.running:
             self._poll.stop()
         await self.settled()
@@ -219,9 +247,26 @@ class SessionBook:
             live.stop()
 
     def stop_source_sessions(self) -> None:
-        """End the sessions at the source: this node's lease can no longer be counted on."""
-        for live in [live for live in self._live if live.side is Side.SOURCE]:
+        """End the sessions at the source: this node's lease can no longer be counted on.
+
+        Those that have not come to a boundary between commands a little later are broken off: others may
+        decide by then that this node is dead, and open the account's other side.
+        """
+        lapsed = [live for live in self._live if live.side is Side.SOURCE]
+        for live in lapsed:
             live.stop()
+        if lapsed:
+            self._cancel_lapse()
+            self._lapse = self._reactor.callLater(LAPSED_SECONDS, _abort_all, lapsed)
+
+    def _cancel_lapse(self) -> None:
+        if self._lapse is not None and self._lapse.active():
+            self._lapse.cancel()
+
+
+def _abort_all(lapsed: Sequence[Live]) -> None:
+    for live in lapsed:
+        live.abort("the store was silent for too long")
 
 
 def _pause(reactor: Any, seconds: float) -> defer.Deferred[None]:

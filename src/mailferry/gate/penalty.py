@@ -38,8 +38,7 @@ from mailferry.plan.refusal_context import (
     cause_in_context,
 )
 from mailferry.plan.routing import Outcome
-from mailferry.store import accounts, wrong_tries
-from mailferry.store.accounts import Account
+from mailferry.store import accounts, login_rows, wrong_tries
 from mailferry.store.database import Database
 from mailferry.store.faults import StoreRefusal, StoreUnavailable
 from mailferry.store.wrong_tries import Full, Reservation, TryKeys, TryLimits
@@ -85,7 +84,6 @@ class _Seen:
     """What the store holds about an attempt."""
 
     against: Reservation | None
-    account: Account | None
     good_refused: int
 
 
@@ -113,7 +111,7 @@ class Penalty:
         self._reactor = reactor
         self._lines: dict[bytes, defer.DeferredLock] = {}
         self._noting: set[defer.Deferred[None]] = set()
-        self._networks = KnownNetworks()
+        self._networks = KnownNetworks(database, reactor=reactor)
 
     async def ask_source(
         self, place: Place, attempt: LoginAttempt, *, before: Callable[[], Awaitable[None]] | None = None
@@ -122,6 +120,7 @@ class Penalty:
 
         What `before` raises comes out and counts nowhere.
         """
+        await self._networks.current()
         keys = self._keys(place, attempt)
         leave = await self._leave(place, attempt.credentials.password, keys)
         if isinstance(leave, Judgement):
@@ -182,9 +181,10 @@ class Penalty:
         return _weighed(said, context)
 
     async def settled(self) -> None:
-        """Wait until all answers are noted."""
+        """Wait until all answers are noted, and from where somebody logged in."""
         while self._noting:
             await defer.DeferredList(list(self._noting))
+        await self._networks.settled()
 
     # --- before asking
 
@@ -213,26 +213,42 @@ class Penalty:
 
     async def _decided(self, place: Place, password: Secret, keys: TryKeys) -> _Decided:
         """Decide without reserving; where nothing is decided, an unseen password may have its try."""
+        return await self._known(place, password, keys) or await self._unknown(place, keys)
+
+    async def _known(self, place: Place, password: Secret, keys: TryKeys) -> _Decided | None:
+        """Decide about a password that the source took before, or refused a moment ago; None for any other."""
+        asked = {
+            "address": place.address,
+            "domain": place.domain.name,
+            "account_key": keys.account,
+            "password_key": keys.password,
+            "good_seconds": AT_ONCE_SECONDS,
+        }
+        seen = login_rows.standing(await self._database.glance("shield", login_rows.SHIELD, asked))
+        if seen is None:
+            return None
+        if seen.refused is not None:
+            return _Decided(seen.good_refused, _from_memory(seen.refused, seen.good_refused))
+        # it is the password of the account's own name at the source, and of no other name
+        same_name = seen.source_login == place.source_login
+        if same_name and await self._keeper.is_recorded(seen.password, place.domain, password):
+            return _Decided(seen.good_refused, _Leave(None, seen.good_refused))
+        return None
+
+    async def _unknown(self, place: Place, keys: TryKeys) -> _Decided:
+        """Decide by the limits."""
         domain = place.domain.name
 
         def look(conn: Connection) -> _Seen:
             return _Seen(
                 wrong_tries.standing(conn, keys, self._limits),
-                accounts.find(conn, place.address),
                 wrong_tries.good_refused_lately(conn, domain, seconds=AT_ONCE_SECONDS),
             )
 
-        seen = await self._database.read("shield", look)
-        against, account = seen.against, seen.account
+        seen = await self._database.read("tries", look)
+        against = seen.against
         if against is not None and against.refused is not None:
             return _Decided(seen.good_refused, _from_memory(against.refused, seen.good_refused))
-        if (
-            account is not None
-            # it is the password of the account's own name at the source, and of no other name
-            and account.source_login == place.source_login
-            and await self._keeper.is_recorded(account, place.domain, password)
-        ):
-            return _Decided(seen.good_refused, _Leave(None, seen.good_refused))
         if against is not None and not against.passing:
             return _Decided(seen.good_refused, _held(against.full))
         return _Decided(seen.good_refused, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from sqlalchemy import Connection
@@ -11,10 +11,12 @@ from mailferry.model.access import Protocol, Server
 from mailferry.model.account import Phase
 from mailferry.model.server_url import parse_server_url
 from mailferry.plan.addresses import domain_of
-from mailferry.store import accounts, domains, passwords
+from mailferry.plan.routing import phase_without_account
+from mailferry.store import login_rows
 from mailferry.store.accounts import Account
-from mailferry.store.database import db_now
+from mailferry.store.database import Database, Glance, db_now
 from mailferry.store.domains import Domain
+from mailferry.store.passwords import PasswordRecord
 
 _parsed = lru_cache(maxsize=4096)(parse_server_url)
 
@@ -29,13 +31,27 @@ class Place:
     window_open: bool
     freeze_expired: bool = False
     """The account's freeze has passed its deadline: whoever meets it sets it back."""
-    password_epoch: int = 0
-    """Of the password that was recorded before any server was asked; 0 while there was none."""
+    password: PasswordRecord | None = field(default=None, repr=False)
+    """What was recorded of the password before any server was asked."""
+    at: float = 0.0
+    """When all this was so, on the database's clock."""
 
     @property
     def phase(self) -> Phase:
-        """The account's phase; an account nobody has heard of is IDLE."""
-        return Phase.IDLE if self.account is None else self.account.phase
+        """The account's phase, or that of an address which nobody has heard of."""
+        if self.account is None:
+            return phase_without_account(only_listed=self.domain.only_listed)
+        return self.account.phase
+
+    @property
+    def listed(self) -> bool:
+        """Whether the address may move at all."""
+        return self.account is not None or not self.domain.only_listed
+
+    @property
+    def password_epoch(self) -> int:
+        """The recorded password's epoch; 0 while there was none."""
+        return 0 if self.password is None else self.password.password_epoch
 
     @property
     def source_login(self) -> str | None:
@@ -55,21 +71,30 @@ class Place:
         return server
 
 
-def find_place(conn: Connection, address: str) -> Place | None:
+async def place_of(database: Database, address: str) -> Place | None:
     """Return the place of the canonical `address`, or None when its domain is not moved by us."""
-    domain = domains.find(conn, domain_of(address))
-    if domain is None:
+    asked = {"address": address, "domain": domain_of(address)}
+    return _place(address, login_rows.placed(await database.glance("login", login_rows.PLACE, asked)))
+
+
+def find_place(conn: Connection, address: str) -> Place | None:
+    """Return the same inside a transaction."""
+    asked = {"address": address, "domain": domain_of(address)}
+    seen = Glance(db_now(conn), login_rows.PLACE.on(conn, asked))
+    return _place(address, login_rows.placed(seen))
+
+
+def _place(address: str, found: login_rows.Placed | None) -> Place | None:
+    if found is None:
         return None
-    account = accounts.find(conn, address)
-    now = db_now(conn)
-    if account is None:
-        return Place(address, domain, None, domain.window_holds(now))
-    frozen = account.phase is Phase.FREEZE
+    account, at = found.account, found.at
+    frozen = account is not None and account.phase is Phase.FREEZE and (account.freeze_until or 0.0) <= at
     return Place(
         address,
-        domain,
+        found.domain,
         account,
-        domain.window_holds(now),
-        freeze_expired=frozen and (account.freeze_until or 0.0) <= now,
-        password_epoch=passwords.get(conn, account.id).password_epoch,
+        found.domain.window_holds(at),
+        freeze_expired=frozen,
+        password=found.password,
+        at=at,
     )

@@ -173,7 +173,13 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         "search_empty_blank",
         "search_empty_silent",
     ),
-    _row(35, "net263_header_only", "Bodies are missing until the provider restores them.", "header_only"),
+    _row(
+        35,
+        "net263_header_only",
+        "Bodies are missing until the provider restores them.",
+        "header_only",
+        "pop3_header_only",
+    ),
     _row(
         36,
         "exchange_peek_nothing",

@@ -233,6 +233,8 @@ class Pop3Connection(LabConnection):
         if self.premises.has("pop3_cut_short") and number % 3 == 0 and number not in self.cut:
             self.cut.add(number)
             octets = octets[: len(octets) // 2]
+        if self.premises.troubles("pop3_header_only", message.uid):
+            octets = octets.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
         self.premises.retrieved.add(message.sha256)
         return b"%d octets\r\n%s." % (len(message.octets), self._on_the_wire(octets))
 

@@ -139,6 +139,7 @@ QUIRKS: Mapping[str, str] = {
     "pop3_no_stuffing": "dots at the begin of lines are not doubled",
     "pop3_no_last_line_end": "the final dot stands right behind the last line, without the line's end",
     "pop3_cut_short": "every third message is sent short the first time it is asked for",
+    "pop3_header_only": "RETR gives the header alone while LIST tells the whole size",
     "pop3_retr_hides": "a message that was retrieved is not shown to the next session",
     "pop3_no_capa": "CAPA is answered -ERR",
     "pop3_no_top": "TOP is answered -ERR",

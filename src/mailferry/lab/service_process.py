@@ -34,6 +34,8 @@ class ServiceProcess:
     """Added to this process's own."""
     own_session: bool = True
     """Whether Ctrl-C on the terminal is only for who started us."""
+    ready_seconds: float = READY_SECONDS
+    """What `serve` may take until every worker serves."""
     _serve: subprocess.Popen[bytes] | None = None
 
     @property
@@ -109,7 +111,7 @@ class ServiceProcess:
 
     def _await_ready(self, serve: subprocess.Popen[bytes], ready: socket.socket) -> None:
         ready.settimeout(0.2)
-        deadline = time.monotonic() + READY_SECONDS
+        deadline = time.monotonic() + self.ready_seconds
         while time.monotonic() < deadline:
             if serve.poll() is not None:
                 raise ServiceBroke(f"mailferry serve ended:\n{self.last_words()}")
@@ -118,4 +120,6 @@ class ServiceProcess:
                     return
             except TimeoutError:
                 continue
-        raise ServiceBroke(f"mailferry serve is not ready after {READY_SECONDS:g} s:\n{self.last_words()}")
+        raise ServiceBroke(
+            f"mailferry serve is not ready after {self.ready_seconds:g} s:\n{self.last_words()}"
+        )

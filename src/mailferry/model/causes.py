@@ -60,6 +60,8 @@ class Cause(StrEnum):
     FREEZE_TOO_LONG = "freeze_too_long"
     DELETIONS_HELD = "deletions_held"
     INCOMPLETE = "incomplete"
+    BODIES_REFUSED = "bodies_refused"
+    TARGET_REFUSES_MAIL = "target_refuses_mail"
     SOURCE_REFUSES_DOMAIN = "source_refuses_domain"
     SOURCE_TAKES_ANY_PASSWORD = "source_takes_any_password"  # noqa: S105 - a cause, not a password
     WINDOW_OVER = "window_over"
@@ -107,6 +109,8 @@ CAUSES: Mapping[Cause, CauseFacts] = {
     Cause.FREEZE_TOO_LONG: CauseFacts(_ADMIN, _TEMPORARY, retries=False),
     Cause.DELETIONS_HELD: CauseFacts(_ADMIN, _TEMPORARY, retries=False),
     Cause.INCOMPLETE: CauseFacts(_PROVIDER, _TEMPORARY, retries=True),
+    Cause.BODIES_REFUSED: CauseFacts(_PROVIDER, _TEMPORARY, retries=True),
+    Cause.TARGET_REFUSES_MAIL: CauseFacts(_ADMIN, _TEMPORARY, retries=True),
     Cause.SOURCE_REFUSES_DOMAIN: CauseFacts(_ADMIN, _TEMPORARY, retries=True),
     Cause.SOURCE_TAKES_ANY_PASSWORD: CauseFacts(_ADMIN, _TEMPORARY, retries=False),
     Cause.WINDOW_OVER: CauseFacts(_ADMIN, _TEMPORARY, retries=False),

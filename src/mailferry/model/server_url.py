@@ -27,7 +27,10 @@ def parse_server_url(url: str) -> Server:
     Raises BadServerUrl for an unknown scheme or option, a missing host, a port out of range,
     or a user name in the address.
     """
-    parts = urlsplit(url.strip())
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError as error:  # brackets that are no IPv6 address
+        raise BadServerUrl(f"{url!r}: {error}") from error
     if parts.scheme not in _SCHEMES:
         raise BadServerUrl(f"{url!r}: an address begins with imaps://, imap://, pop3s:// or pop3://")
     protocol, tls, default_port = _SCHEMES[parts.scheme]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
@@ -20,6 +21,11 @@ _LOG = Logger()
 ACCEPTS_A_TURN = 64
 NO_DESCRIPTORS_SECONDS = 1.0
 """How long nobody is accepted after the process ran out of descriptors."""
+
+
+def address_of(name: Any) -> Address:
+    """Return a socket's name as an address; of one in the file system its path, with port 0."""
+    return Address(name, 0) if isinstance(name, str) else Address(name[0], name[1])
 
 
 class Watched:
@@ -54,9 +60,9 @@ class Acceptor(Watched):
         self._reactor = reactor
         self._accepted = accepted
         self._rest: IDelayedCall | None = None
-        # what is accepted inherits these
-        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if self._sock.family != socket.AF_UNIX:  # what is accepted inherits these
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         reactor.addReader(self)
 
     def doRead(self) -> None:  # noqa: N802 - Twisted's name
@@ -70,10 +76,13 @@ class Acceptor(Watched):
                 if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
                     self._wait_for_descriptors()
                     return
+                if error.errno == errno.EINVAL:
+                    self._reactor.removeReader(self)  # the socket listens no more: the service ends
+                    return
                 continue  # this client is gone already (accept(2))
             client.setblocking(False)
             try:
-                self._accepted(client, Address(where[0], where[1]))
+                self._accepted(client, address_of(where))
             except Exception:  # loop edge: what one client sets off must not close the door to the others
                 client.close()
                 _LOG.failure("a client could not be taken")
@@ -89,8 +98,7 @@ class Acceptor(Watched):
     @property
     def address(self) -> Address:
         """Where clients connect to."""
-        host, port = self._sock.getsockname()[:2]
-        return Address(host, port)
+        return address_of(self._sock.getsockname())
 
     def _wait_for_descriptors(self) -> None:
         self._reactor.removeReader(self)

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mailferry.net.acceptor import Acceptor, Watched
+from mailferry.net.acceptor import Acceptor, Watched, address_of
 from mailferry.net.carrier import Address, Carrier, Ends
 from mailferry.net.descriptor import DescriptorCarrier
 from mailferry.net.net_reactor import NetReactor
@@ -73,13 +73,13 @@ class DescriptorSockets:
         on_accept: Callable[[Carrier], None],
         contexts: ServerContexts | None,
     ) -> None:
-        ends = (peer, Address(*client.getsockname()[:2]))
+        ends = (peer, address_of(client.getsockname()))
         on_accept(DescriptorCarrier(self._reactor, client, ends, server_tls=contexts))
 
 
 def _peer(sock: socket.socket) -> Address:
     try:
-        return Address(*sock.getpeername()[:2])
+        return address_of(sock.getpeername())
     except OSError:  # gone already; its carrier will say so
         return Address("", 0)
 

@@ -111,6 +111,7 @@ class Relay:
         "_client",
         "_client_finished",
         "_client_full",
+        "_client_open",
         "_client_paused",
         "_ending",
         "_finish_passed_on",
@@ -119,11 +120,11 @@ class Relay:
         "_moved_at",
         "_on_end",
         "_on_server_closed",
-        "_open",
         "_piece",
         "_reactor",
         "_server",
         "_server_full",
+        "_server_open",
         "_server_paused",
         "_silence",
         "_started_at",
@@ -162,7 +163,7 @@ class Relay:
         self._waiting = b""
         self._ending: str | None = None
         self._stopping = False
-        self._open = {"client", "server"}
+        self._client_open = self._server_open = True
         self._to_server = self._to_client = 0
         self._started_at = self._moved_at = 0.0
         self._silence: IDelayedCall | None = None
@@ -259,13 +260,16 @@ class Relay:
 
     def side_closed(self, side: Literal["client", "server"], reason: ClosedReason) -> None:
         """End the other side too, behind what waits for it; when both are gone, tell."""
-        if side not in self._open:
+        if not (self._client_open if side == "client" else self._server_open):
             return
-        self._open.remove(side)
-        if side == "server" and self._on_server_closed is not None:
-            self._on_server_closed()
+        if side == "client":
+            self._client_open = False
+        else:
+            self._server_open = False
+            if self._on_server_closed is not None:
+                self._on_server_closed()
         self._end(f"{side}: {reason}")
-        if self._open:
+        if self._client_open or self._server_open:
             return
         if self._silence is not None and self._silence.active():
             self._silence.cancel()

@@ -1,4 +1,4 @@
-"""TLS as a server: the certificate of our listeners, read again when its files change (RFC 8314).
+"""TLS as a server: the certificates of our listeners, read again when their files change (RFC 8314).
 
 TLS 1.2 is the oldest version offered. A client that names application protocols (RFC 7301) must
 name the listener's own, so that a browser cannot be talked into speaking to a mail port (ALPACA).
@@ -7,7 +7,7 @@ name the listener's own, so that a browser cannot be talked into speaking to a m
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from OpenSSL import SSL
@@ -17,23 +17,18 @@ from zope.interface import implementer
 
 from mailferry.model.access import Protocol
 from mailferry.net.carrier import TlsFacts
+from mailferry.net.served_certificates import BadTlsFiles, ServedCertificates
 
-LOOK_AGAIN_SECONDS = 1.0
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:!aNULL:!eNULL:!MD5:!3DES"
 """TLS 1.2 ciphers; the CBC suites at the end are what Outlook on Windows 7 speaks."""
-
-_Stamp = tuple[tuple[int, int, int], ...]
-
-
-class BadTlsFiles(Exception):
-    """The certificate or its key cannot be used; the text names the file and the fault."""
 
 
 class _OtherApplication(SSL.Error):
     """The client asked for another application protocol than the listener's."""
 
 
-def _load(certificate: Path, key: Path, protocol: Protocol) -> SSL.Context:
+def _bare(protocol: Protocol) -> SSL.Context:
+    """Return a context of our terms, without a certificate yet."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_options(
@@ -45,12 +40,19 @@ def _load(certificate: Path, key: Path, protocol: Protocol) -> SSL.Context:
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     context.set_cipher_list(CIPHERS)
     context.set_session_id(f"mailferry {protocol.value}".encode())
-    for path in (certificate, key):
-        try:
-            with path.open("rb"):
-                pass
-        except OSError as error:
-            raise BadTlsFiles(f"{path}: {error.strerror}") from error
+    ours = protocol.value.encode()
+
+    def choose(_connection: SSL.Connection, offered: list[bytes]) -> bytes:
+        if ours in offered:
+            return ours
+        raise _OtherApplication([("mailferry", "", "the client asked for another application protocol")])
+
+    context.set_alpn_select_callback(choose)
+    return context
+
+
+def _load(certificate: Path, key: Path, protocol: Protocol) -> SSL.Context:
+    context = _bare(protocol)
     try:
         context.use_certificate_chain_file(str(certificate))
     except SSL.Error as error:
@@ -63,24 +65,17 @@ def _load(certificate: Path, key: Path, protocol: Protocol) -> SSL.Context:
         context.check_privatekey()
     except SSL.Error as error:
         raise BadTlsFiles(f"{key}: this key does not belong to {certificate}") from error
-    ours = protocol.value.encode()
-
-    def choose(_connection: SSL.Connection, offered: list[bytes]) -> bytes:
-        if ours in offered:
-            return ours
-        raise _OtherApplication([("mailferry", "", "the client asked for another application protocol")])
-
-    context.set_alpn_select_callback(choose)
     return context
 
 
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerContexts:
-    """The certificate of one listener's protocol, always as fresh as its files.
+    """The certificates of one listener's protocol, always as fresh as their files (`ServedCertificates`).
 
-    The files are looked at no more than once a second and read again when their time, size or
-    inode changed. New files that cannot be used leave the old certificate in place and are
-    reported once to `on_problem`.
+    The first is the default; each of `also` is shown to clients that ask for one of its names. With
+    one certificate a client may resume its session, until the certificate is another. With several
+    nobody can: OpenSSL takes a session back before it tells which name is asked for, so a session
+    of one name would open another (T8).
     """
 
     def __init__(
@@ -89,54 +84,44 @@ class ServerContexts:
         key: Path,
         protocol: Protocol,
         *,
+        also: Sequence[tuple[Path, Path]] = (),
         reactor: IReactorTime,
         on_problem: Callable[[str], None] | None = None,
     ) -> None:
         """Read the files; raises BadTlsFiles."""
-        self._certificate = certificate
-        self._key = key
-        self._protocol = protocol
-        self._reactor = reactor
-        self._on_problem = on_problem
-        self._stamp = self._look()
-        self._context = _load(certificate, key, protocol)
-        self._looked_at = reactor.seconds()
+        self._certificates = ServedCertificates(
+            [(certificate, key), *also],
+            lambda its_certificate, its_key: _load(its_certificate, its_key, protocol),
+            seconds=reactor.seconds,
+            on_problem=on_problem,
+        )
+        self._hall = self._make_hall(protocol) if also else None
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: ARG002, N802, N803 - Twisted's name
         """Return a connection for Twisted's own TLS layer; Twisted calls this."""
         return self.connection()
 
     def connection(self, sock: socket.socket | None = None) -> SSL.Connection:
-        """Return a connection with the present certificate, on `sock` or on nothing but memory."""
-        self._refresh()
-        return SSL.Connection(self._context, sock)
+        """Return a connection with the present certificates, on `sock` or on nothing but memory."""
+        self._certificates.refresh()
+        return SSL.Connection(self._hall or self._certificates.default, sock)
 
-    def _look(self) -> _Stamp:
-        found = []
-        for path in (self._certificate, self._key):
-            try:
-                entry = path.stat()
-            except OSError:
-                found.append((0, 0, 0))
-            else:
-                found.append((entry.st_mtime_ns, entry.st_size, entry.st_ino))
-        return tuple(found)
+    def _make_hall(self, protocol: Protocol) -> SSL.Context:
+        """Return where handshakes begin that are sent on to the certificate of the name they ask for.
 
-    def _refresh(self) -> None:
-        now = self._reactor.seconds()
-        if now - self._looked_at < LOOK_AGAIN_SECONDS:
-            return
-        self._looked_at = now
-        stamp = self._look()
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
-        try:
-            self._context = _load(self._certificate, self._key, self._protocol)
-        except BadTlsFiles as problem:
-            # Certificate first, key a moment later is how renewals write: the next look sees both.
-            if self._on_problem is not None:
-                self._on_problem(str(problem))
+        It has no certificate of its own and is never replaced: the callback that runs must not lose
+        the context that holds it when files are read again in the middle of a handshake.
+        """
+        hall = _bare(protocol)
+        hall.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        hall.set_options(SSL.OP_NO_TICKET)
+
+        def send_on(connection: SSL.Connection) -> None:
+            asked = connection.get_servername() or b""
+            connection.set_context(self._certificates.named(asked.decode("latin-1")))
+
+        hall.set_tlsext_servername_callback(send_on)
+        return hall
 
 
 def accepted_facts(connection: SSL.Connection) -> TlsFacts:

@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable
 
 from OpenSSL import SSL
-from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -53,8 +53,8 @@ class _Transport(typing.Protocol):
     def resumeProducing(self) -> None: ...  # noqa: N802
     def startTLS(self, creator: object) -> None: ...  # noqa: N802
     def getHandle(self) -> SSL.Connection: ...  # noqa: N802
-    def getPeer(self) -> IPv4Address | IPv6Address: ...  # noqa: N802
-    def getHost(self) -> IPv4Address | IPv6Address: ...  # noqa: N802
+    def getPeer(self) -> IPv4Address | IPv6Address | UNIXAddress: ...  # noqa: N802
+    def getHost(self) -> IPv4Address | IPv6Address | UNIXAddress: ...  # noqa: N802
     def setTcpNoDelay(self, enabled: bool) -> None: ...  # noqa: N802
     def setTcpKeepAlive(self, enabled: bool) -> None: ...  # noqa: N802
 
@@ -151,10 +151,14 @@ class TwistedCarrier(UserSide, Protocol):
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         """Take over a new connection."""
-        self.transport.setTcpNoDelay(True)
-        self.transport.setTcpKeepAlive(True)
         peer, host = self.transport.getPeer(), self.transport.getHost()
-        self._peer, self._host = self._ends or (Address(peer.host, peer.port), Address(host.host, host.port))
+        if isinstance(peer, UNIXAddress) or isinstance(host, UNIXAddress):
+            self._peer, self._host = Address("", 0), Address("", 0)
+        else:
+            self.transport.setTcpNoDelay(True)
+            self.transport.setTcpKeepAlive(True)
+            ends = Address(peer.host, peer.port), Address(host.host, host.port)
+            self._peer, self._host = self._ends or ends
         self.transport.registerProducer(self, True)
         self._match_reading()
         on_made, self._on_made = self._on_made, None

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import re
 import secrets
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -21,12 +22,13 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 from twisted.logger import STDLibLogObserver, globalLogBeginner
 
-from mailferry.observe.one_line import AddressShade, one_line
+from mailferry.observe.one_line import SHORT, AddressShade, one_line
 
 Log = FilteringBoundLogger
 LogFormat = Literal["text", "json"]
 
 _KEY_OCTETS = 32
+_NEEDS_QUOTES = re.compile(r'[ "=]')
 _shade = AddressShade(secrets.token_bytes(_KEY_OCTETS))  # until a start-up gives the lasting key
 _twisted_began = False
 
@@ -97,10 +99,17 @@ def configure_log(
     root.addHandler(handler)
     root.setLevel(level.upper())
     logging.captureWarnings(capture=True)
+    _leave_out_what_no_line_shows()
     _quieten()
     if not _twisted_began:
         globalLogBeginner.beginLoggingTo([STDLibLogObserver(name="twisted")], redirectStandardIO=False)
         _twisted_began = True
+
+
+def _leave_out_what_no_line_shows() -> None:
+    """Spare each line the search for who called, its thread and its task: a quarter of what it costs."""
+    logging._srcfile = None  # noqa: SLF001 - as the library's manual says
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def _quieten() -> None:
@@ -128,6 +137,8 @@ def _tame(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 
 def _tamed(value: object) -> object:
+    if type(value) is str and len(value) <= SHORT and "@" not in value and value.isascii():
+        return value if value.isprintable() else one_line(value)  # what most values are
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -155,6 +166,6 @@ def _as_text(_logger: WrappedLogger, _method: str, event: MutableMapping[str, An
 
 def _quoted(value: object) -> str:
     text = str(value)
-    if text and not any(character in text for character in ' "='):
+    if text and _NEEDS_QUOTES.search(text) is None:
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

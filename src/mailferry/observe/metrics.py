@@ -12,7 +12,7 @@ import os
 import platform
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Generic, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -69,10 +69,33 @@ class Closed:
 Labels = Mapping[str, Open | Closed]
 
 
-def _admitted(labels: Labels, values: Mapping[str, str]) -> dict[str, str]:
-    if values.keys() != labels.keys():
-        raise ValueError(f"labels are {sorted(labels)}, given were {sorted(values)}")
-    return {name: labels[name].admit(str(value)) for name, value in values.items()}
+ChildT = TypeVar("ChildT", bound=Counter | Gauge)
+
+
+class _Children(Generic[ChildT]):
+    """The series of one metric, each looked up once; what strangers name is looked up each time."""
+
+    __slots__ = ("_known", "_labels", "_metric")
+
+    def __init__(self, metric: ChildT, labels: Labels) -> None:
+        self._metric = metric
+        self._labels = labels
+        self._known: dict[tuple[str, ...], ChildT] = {}
+
+    def of(self, values: Mapping[str, str]) -> ChildT:
+        """Return the series with these labels."""
+        key = (*values, *values.values())
+        known = self._known.get(key)
+        if known is not None:
+            return known
+        labels = self._labels
+        if values.keys() != labels.keys():
+            raise ValueError(f"labels are {sorted(labels)}, given were {sorted(values)}")
+        admitted = {name: labels[name].admit(str(value)) for name, value in values.items()}
+        child = cast("ChildT", self._metric.labels(**admitted)) if admitted else self._metric
+        if admitted == values:
+            self._known[key] = child
+        return child
 
 
 class CountOf:
@@ -80,12 +103,12 @@ class CountOf:
 
     def __init__(self, name: str, about: str, labels: Labels | None = None) -> None:
         self.name, self.about, self.labels = name, about, labels or {}
-        self._counter = Counter(name, about, tuple(self.labels), registry=REGISTRY)
+        counter = Counter(name, about, tuple(self.labels), registry=REGISTRY)
+        self._children = _Children(counter, self.labels)
 
     def add(self, amount: float = 1, **labels: str) -> None:
         """Add `amount` under these labels."""
-        values = _admitted(self.labels, labels)
-        (self._counter.labels(**values) if values else self._counter).inc(amount)
+        self._children.of(labels).inc(amount)
 
 
 class LevelOf:
@@ -97,25 +120,22 @@ class LevelOf:
 
     def __init__(self, name: str, about: str, labels: Labels | None = None, *, adds_up: bool) -> None:
         self.name, self.about, self.labels = name, about, labels or {}
-        self._gauge = Gauge(
+        gauge = Gauge(
             name,
             about,
             tuple(self.labels),
             registry=REGISTRY,
             multiprocess_mode="livesum" if adds_up else "livemostrecent",
         )
-
-    def _child(self, labels: Mapping[str, str]) -> Gauge:
-        values = _admitted(self.labels, labels)
-        return self._gauge.labels(**values) if values else self._gauge
+        self._children = _Children(gauge, self.labels)
 
     def move(self, amount: float, **labels: str) -> None:
         """Add `amount`, which may be negative, to this process's share."""
-        self._child(labels).inc(amount)
+        self._children.of(labels).inc(amount)
 
     def put(self, value: float, **labels: str) -> None:
         """State the present value."""
-        self._child(labels).set(value)
+        self._children.of(labels).set(value)
 
 
 class SpreadOf:
@@ -214,6 +234,11 @@ WINDOWS_ENDING = LevelOf(
     {"days": Closed("1", "3", "7", "30")},
     adds_up=False,
 )
+NOTICES = CountOf(
+    "mailferry_notices_total",
+    "Notices to users and administrators, by way and result.",
+    {"audience": Closed("user", "webhook", "mail"), "result": Closed("sent", "failed", "dropped")},
+)
 BUILD_INFO = LevelOf(
     "mailferry_build_info",
     "Always 1; the labels tell what runs.",
@@ -240,6 +265,7 @@ ALL: Final[tuple[CountOf | LevelOf | SpreadOf, ...]] = (
     LATE_MESSAGES,
     BACKEND_UP,
     WINDOWS_ENDING,
+    NOTICES,
     BUILD_INFO,
 )
 """All of them, for the page that explains each and the test that compares."""

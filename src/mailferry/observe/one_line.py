@@ -13,6 +13,8 @@ import unicodedata
 
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _HEAD, _TAIL = 3000, 3000
+SHORT = _HEAD + _TAIL
+"""Texts of so many characters are shown whole."""
 _ADDRESS = re.compile(r"[^\s@<>\"'(),;:=\[\]{}]{1,64}@(?:[\w-]{1,63}\.)*[\w-]{1,63}")
 _HASH_DIGITS = 10
 
@@ -22,7 +24,7 @@ def one_line(text: str) -> str:
 
     Of more than 6,000 characters the middle is left out: a traceback says most at its end.
     """
-    if len(text) > _HEAD + _TAIL:
+    if len(text) > SHORT:
         text = f"{text[:_HEAD]} ... {len(text) - _HEAD - _TAIL} characters ... {text[-_TAIL:]}"
     if text.isascii() and text.isprintable():
         return text

@@ -8,12 +8,12 @@ and the hash that is expected at the target are compared.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from sqlalchemy import Connection
-from twisted.internet.defer import Deferred, DeferredList, DeferredLock
+from twisted.internet.defer import Deferred, DeferredList
 
 from mailferry.model.access import Secret
 from mailferry.model.account import BEFORE_FLIP
@@ -29,6 +29,7 @@ from mailferry.passwords.sealing import KeyDestroyed, KeyRing, Purpose, SealBrok
 from mailferry.passwords.setting import ChangedAtTarget, Outrun, Setter
 from mailferry.passwords.source_word import SourceWord, TryMadeUp, Word
 from mailferry.passwords.trust import IN_PLACE, Prove, Trust, failed, refused
+from mailferry.passwords.turns import Turns
 from mailferry.passwords.vault import Remembered, Vault
 from mailferry.passwords.work_threads import WorkThreads
 from mailferry.plan.password_verdicts import (
@@ -45,6 +46,10 @@ from mailferry.store.accounts import Account
 from mailferry.store.database import Database
 from mailferry.store.domains import Domain
 from mailferry.store.faults import Conflict, StoreUnavailable
+from mailferry.store.passwords import PasswordRecord
+
+MOST_SETTLED = 50_000
+"""Of so many accounts this process remembers that nothing is left to do about their password: 5 MB at most."""
 
 _log = get_log("passwords")
 
@@ -76,7 +81,8 @@ class PasswordKeeper:
         self._push_from_plaintext = push_from_plaintext
         self._clock = clock or SystemClock()
         self._word = SourceWord(database, try_made_up=try_made_up, clock=self._clock)
-        self._turns: dict[int, DeferredLock] = {}
+        self._nothing_left: dict[int, int] = {}
+        self._turns = Turns()
         self._background: set[Deferred[Any]] = set()
 
     # --- asked by the gate
@@ -91,9 +97,23 @@ class PasswordKeeper:
             return False
         return bool(await self._threads.run(lambda: schemes.holds(pushed, password)))
 
-    async def is_recorded(self, account: Account, domain: Domain, password: Secret) -> bool:
-        """Whether the password is the one that the source last took for this account."""
-        return await self._vault.is_the_verified(await self._vault.read(account, domain), password)
+    async def is_recorded(self, record: PasswordRecord, domain: Domain, password: Secret) -> bool:
+        """Whether the password is the one that the source last took, by the account's row just read."""
+        if record.verified_at is None:
+            return False
+        return await self._vault.is_the_verified(await self._vault.opened(record, domain, password), password)
+
+    async def taken_lately(
+        self, account: Account, domain: Domain, password: Secret, *, seconds: float
+    ) -> bool:
+        """Whether the source took this very password within `seconds`, and did not refuse it since."""
+        seen = await self._database.glance("taken lately", rows.OF_ACCOUNT, {"this": account.id})
+        record = rows.record_of(account.id, seen.rows)
+        if record.verified_at is None or seen.at - record.verified_at > seconds:
+            return False
+        if not await self.is_recorded(record, domain, password):
+            return False
+        return not await self._vault.was_refused_before(account, password)
 
     async def accepted_at_source(
         self,
@@ -103,27 +123,29 @@ class PasswordKeeper:
         witness: Witness,
         *,
         seen_epoch: int | None = None,
-    ) -> None:
-        """Remember a password that the source just accepted, before the flip.
+    ) -> bool:
+        """Remember a password that the source just accepted, before the flip; return whether it may want a push.
 
-        `seen_epoch` is the password epoch from before the source was asked. Raises Conflict when another
-        login recorded another password meanwhile: nobody knows which is newer, so ask the source again.
-        The word of a source that takes any password is not recorded.
+        It wants none where a login at the target proved it. `seen_epoch` is the password epoch from before the
+        source was asked. Raises Conflict when another login recorded another password meanwhile: nobody knows
+        which is newer, so ask the source again. The word of a source that takes any password is not recorded.
         """
         if domain.blocked:
-            return
+            return False
         async with self._turn(account):
-            before = await self._vault.read(account, domain)
+            before = await self._vault.read_for(account, domain, password)
             try:
-                await self._remembered(
+                remembered = await self._remembered(
                     account, domain, password, witness, before=before, seen_epoch=seen_epoch
                 )
+                return remembered.unproved
             except Conflict:
                 now = await self._vault.read(account, domain)
                 if not await self._vault.is_the_verified(now, password):
                     raise
             except (KeyDestroyed, SealBroken) as error:
                 _log.warning("password not kept", account=shown_address(account.address), why=str(error))
+        return True
 
     async def refused_at_source(self, account: Account, domain: Domain, password: Secret) -> None:
         """Take note that the source refused this password: one that was good once never counts again."""
@@ -152,9 +174,10 @@ class PasswordKeeper:
         Raises Conflict when another login's password was recorded meanwhile: ask the servers again.
         """
         async with self._turn(account):
-            worth = await self._word.worth(account, domain, witness.server.protocol.value)
+            over = witness.server.protocol.value
+            worth = await self._word.worth(account, domain, over)
             if worth is not Word.COUNTS:
-                return _not_believed(worth)
+                return _not_believed(worth, self._word.why_unknown(domain, over))
             before = await self._vault.read(account, domain)
             if seen_epoch not in (None, before.record.password_epoch):
                 raise Conflict("the servers were asked before another password was recorded")
@@ -190,13 +213,18 @@ class PasswordKeeper:
             except Outrun:
                 raise Conflict("a newer password was recorded meanwhile") from None
 
-    def accepted_at_target(self, account: Account, domain: Domain, password: Secret) -> None:
+    def accepted_at_target(
+        self, account: Account, domain: Domain, password: Secret, *, seen: PasswordRecord | None = None
+    ) -> None:
         """Take note in the background that the target took this password.
 
         An unproved push is proved. What was sealed under the key of a window that is over is sealed again,
-        when it is the password that the source last accepted.
+        when it is the password that the source last accepted. `seen` is the account's row just read: where it
+        is the one that left nothing to do the last time, there is nothing to do.
         """
-        self._in_background(lambda: self._took_at_target(account, domain, password))
+        state = None if seen is None else hash(seen)
+        if state is None or self._nothing_left.get(account.id) != state:
+            self._in_background(lambda: self._took_at_target(account, domain, password))
 
     async def own_at_target(self, account: Account, domain: Domain, password: Secret) -> None:
         """Take note that the target took a password which is not ours: somebody chose one there.
@@ -226,7 +254,7 @@ class PasswordKeeper:
                 trust = await self._setter.prove(account, domain, remembered)
                 if trust.in_place or trust.cause is not Cause.TARGET_REFUSED:
                     return trust
-                return await self._set_again(account, domain, remembered) or self._unsettable(
+                return await self._set_again(account, domain, remembered) or self._setter.unsettable(
                     domain, remembered, trust
                 )
             except Outrun:
@@ -255,20 +283,6 @@ class PasswordKeeper:
         plain = self._push_from_plaintext or domain.push_from_plaintext
         mere_code = domain.uses_codes and not domain.push_codes
         return Purpose.PUSH if (witness.confidential or plain) and not mere_code else Purpose.COPY
-
-    def _unsettable(self, domain: Domain, remembered: Remembered, trust: Trust) -> Trust:
-        """Say why a password that the target does not take is not set there."""
-        if not self._setter.pushes:
-            why = "no backend sets passwords at the target"
-        elif remembered.record.target_wins:
-            why = "the password was changed at the target"
-        elif not remembered.verified:
-            why = "it was imported; the user must log in once"
-        elif domain.uses_codes and not domain.push_codes:
-            why = "the domain's users log in with authorization codes, which are not set there"
-        else:
-            why = "the login went over a link that others can read"
-        return failed(trust.cause, f"the target does not take the password and it is not set there: {why}")
 
     async def _verdict(
         self,
@@ -377,9 +391,10 @@ class PasswordKeeper:
         """Set the remembered password again; None when it may not be set. Raises Outrun."""
         if not (self._setter.pushes and remembered.may_be_pushed) or remembered.record.target_wins:
             return None
-        worth = await self._word.worth(account, domain, remembered.record.verified_over)
+        over = remembered.record.verified_over
+        worth = await self._word.worth(account, domain, over)
         if worth is not Word.COUNTS:
-            return _not_believed(worth)
+            return _not_believed(worth, self._word.why_unknown(domain, over))
         try:
             early = account.phase in BEFORE_FLIP
             return await self._setter.bring(account, domain, remembered, overwrite=early)
@@ -395,22 +410,18 @@ class PasswordKeeper:
                     await self._setter.confirm(account, remembered)
                 if remembered.password is None and await self._vault.is_the_verified(remembered, password):
                     await self._vault.seal_again(account, domain, remembered, password)
+                elif remembered.password is not None and not remembered.unproved:
+                    if len(self._nothing_left) >= MOST_SETTLED:
+                        self._nothing_left.clear()
+                    self._nothing_left[account.id] = hash(remembered.record)
             except (Conflict, Outrun):
                 return  # a newer password took its place
             except (KeyDestroyed, SealBroken) as error:
                 _log.warning("password not kept", account=shown_address(account.address), why=str(error))
 
-    @asynccontextmanager
-    async def _turn(self, account: Account) -> AsyncIterator[None]:
+    def _turn(self, account: Account) -> AbstractAsyncContextManager[None]:
         """Wait for the turn at this account's password inside this process."""
-        turn = self._turns.setdefault(account.id, DeferredLock())
-        await turn.acquire()
-        try:
-            yield
-        finally:
-            turn.release()
-            if not turn.locked and not turn.waiting:
-                self._turns.pop(account.id, None)
+        return self._turns.take(account.id)
 
     def _in_background(self, work: Callable[[], Any]) -> None:
         running = Deferred.fromCoroutine(self._quietly(work))
@@ -426,11 +437,10 @@ class PasswordKeeper:
             _log.error("password work broke", exc_info=error)
 
 
-def _not_believed(worth: Word) -> Trust:
+def _not_believed(worth: Word, why: RemoteFailure | None = None) -> Trust:
     if worth is Word.WORTHLESS:
         return failed(
             Cause.SOURCE_TAKES_ANY_PASSWORD, "the old host takes any password; the domain is blocked"
         )
-    return failed(
-        Cause.SERVER_DOWN, "the old host could not be asked yet whether it refuses a made-up password"
-    )
+    text = "the old host could not be asked yet whether it refuses a made-up password"
+    return failed(Cause.SERVER_DOWN, text) if why is None else failed(why.cause, f"{text}: {why.text}")

@@ -213,6 +213,20 @@ class Setter:
         await self._vault.note_proved(remembered)
         metrics.PASSWORD_PUSHES.add(backend=self._backend.name, result="proved")
 
+    def unsettable(self, domain: Domain, remembered: Remembered, trust: Trust) -> Trust:
+        """Say why a password that the target does not take is not set there."""
+        if not self.pushes:
+            why = "no backend sets passwords at the target"
+        elif remembered.record.target_wins:
+            why = "the password was changed at the target"
+        elif not remembered.verified:
+            why = "it was imported; the user must log in once"
+        elif domain.uses_codes and not domain.push_codes:
+            why = "the domain's users log in with authorization codes, which are not set there"
+        else:
+            why = "the login went over a link that others can read"
+        return failed(trust.cause, f"the target does not take the password and it is not set there: {why}")
+
     async def prove(self, account: Account, domain: Domain, remembered: Remembered) -> Trust:
         """Log in at the target with the remembered password; note success. Raises Outrun."""
         assert remembered.password is not None

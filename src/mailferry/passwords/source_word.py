@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from twisted.internet.defer import DeferredLock
 
 from mailferry.model.access import Protocol
-from mailferry.model.causes import Refused, Unavailable
+from mailferry.model.causes import Cause, Refused, RemoteFailure, Unavailable
 from mailferry.model.clock import Clock
 from mailferry.observe.log import get_log
 from mailferry.store import audit, domains, passwords, source_checks
@@ -53,7 +53,7 @@ class SourceWord:
         self._try_made_up = try_made_up
         self._clock = clock
         self._seen_refusing: set[tuple[str, Protocol, str]] = set()
-        self._not_answered: dict[tuple[str, Protocol], float] = {}
+        self._not_answered: dict[tuple[str, Protocol], tuple[float, RemoteFailure]] = {}
         self._turns: dict[str, DeferredLock] = {}
 
     async def worth(self, account: Account, domain: Domain, over: str | None) -> Word:
@@ -78,6 +78,11 @@ class SourceWord:
         finally:
             turn.release()
 
+    def why_unknown(self, domain: Domain, over: str | None) -> RemoteFailure | None:
+        """Return what kept the server from being asked the last time; None when it was not tried."""
+        tried = self._not_answered.get((domain.name, _asked(domain, over)))
+        return None if tried is None else tried[1]
+
     async def _found_out(self, account: Account, domain: Domain, protocol: Protocol, server: str) -> Word:
         known = await self._database.read("source checks", lambda conn: _known(conn, domain, protocol))
         if known is None:
@@ -92,19 +97,17 @@ class SourceWord:
         """Try a made-up password and note what came of it; None when the server could not be asked."""
         assert self._try_made_up is not None
         tried = self._not_answered.get((domain.name, protocol))
-        if tried is not None and 0 <= self._clock.now() - tried < ASK_AGAIN_SECONDS:
+        if tried is not None and 0 <= self._clock.now() - tried[0] < ASK_AGAIN_SECONDS:
             return None
         try:
             await self._try_made_up(account, domain, protocol)
-        except Refused:
+        except Refused as refusal:
+            if refusal.cause is Cause.OAUTH_REQUIRED:  # it takes no password, so it compared none
+                self._unanswered(domain, protocol, refusal)
+                return None
             refuses = True
         except Unavailable as failure:
-            _log.warning(
-                "the source could not be checked: passwords are set later",
-                domain=domain.name,
-                why=str(failure),
-            )
-            self._not_answered[domain.name, protocol] = self._clock.now()
+            self._unanswered(domain, protocol, failure)
             return None
         else:
             refuses = False
@@ -118,6 +121,12 @@ class SourceWord:
             lambda conn: note_check(conn, domain.name, protocol, server, refuses=refuses, who=WHO),
         )
         return refuses
+
+    def _unanswered(self, domain: Domain, protocol: Protocol, failure: RemoteFailure) -> None:
+        _log.warning(
+            "the source could not be checked: passwords are set later", domain=domain.name, why=str(failure)
+        )
+        self._not_answered[domain.name, protocol] = self._clock.now(), failure
 
 
 def note_check(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sqlite3
 from collections.abc import Iterator
 
 from sqlalchemy import Connection, Engine, create_engine, text
@@ -17,11 +18,18 @@ from sqlalchemy.pool import NullPool
 from mailferry.model.access import Secret
 from mailferry.model.causes import Cause, Unavailable
 from mailferry.passwords.backend import NewPassword, PushResult
+from mailferry.passwords.schemes import UnfitPassword
 from mailferry.passwords.work_threads import WorkThreads
 
 _NAME = re.compile(r"(?<![:\w\\]):(\w+)")
 _LONGEST_TEXT = 200
 _TRIES = 3
+_RULES = frozenset(
+    {"23514", "P0001", "45000", sqlite3.SQLITE_CONSTRAINT_CHECK, sqlite3.SQLITE_CONSTRAINT_TRIGGER}
+)
+"""SQLSTATEs and SQLite's codes of a CHECK that fails and of a trigger that raises."""
+_RULE_NUMBERS = frozenset({1644, 3819, 4025})
+"""The same as error numbers of MySQL and MariaDB."""
 
 
 class BadSqlBackend(ValueError):
@@ -61,6 +69,9 @@ class SqlTable:
                         with self._transaction() as conn:
                             return self._write(conn, address, new.stored, expected)
                     except DBAPIError as error:
+                        if _by_rule(error):
+                            why = f"the password table refuses it by a rule of its own: {_first_line(error)}"
+                            raise UnfitPassword(why) from None
                         if not left or not _run_again(error):
                             raise
                 raise AssertionError("the last try returns or raises")
@@ -147,10 +158,26 @@ def _only(statement: str, **values: str) -> dict[str, str]:
     return {name: value for name, value in values.items() if name in named}
 
 
+def _by_rule(error: DBAPIError) -> bool:
+    """Whether a rule of the table's own is broken: a CHECK, or a trigger that raises an error."""
+    known = {_state(error), getattr(error.orig, "sqlite_errorcode", None)}
+    numbers = getattr(error.orig, "args", ())[:1]  # of MySQL and MariaDB
+    return not known.isdisjoint(_RULES) or not _RULE_NUMBERS.isdisjoint(numbers)
+
+
 def _run_again(error: DBAPIError) -> bool:
     """Whether another transaction was in the way: serialization failure or deadlock."""
-    state = str(getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or "")
-    return state in {"40001", "40P01"}
+    return _state(error) in {"40001", "40P01"}
+
+
+def _state(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or "")
+
+
+def _first_line(error: SQLAlchemyError) -> str:
+    """Return what the server says, without the values that its further lines may show."""
+    line = str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
+    return line[:_LONGEST_TEXT]
 
 
 @contextlib.contextmanager
@@ -158,5 +185,4 @@ def _clearly() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        line = str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
-        raise Unavailable(Cause.TARGET_DOWN, f"password database: {line[:_LONGEST_TEXT]}") from None
+        raise Unavailable(Cause.TARGET_DOWN, f"password database: {_first_line(error)}") from None

@@ -14,6 +14,7 @@ from mailferry.model.access import Protocol, Secret
 from mailferry.model.account import FOLLOWED_ON_TARGET, Phase
 from mailferry.observe.crash_points import crash_point
 from mailferry.passwords import verifiers
+from mailferry.passwords.recognised import Recognised
 from mailferry.passwords.sealing import KeyDestroyed, KeyRing, Purpose, SealBroken, purpose_of
 from mailferry.passwords.work_threads import WorkThreads
 from mailferry.store import accounts, domains
@@ -58,18 +59,42 @@ class Vault:
         self._database = database
         self._keyring = keyring
         self._threads = threads
+        self._recognised = Recognised()
 
     async def read(self, account: Account, domain: Domain, *, strict: bool = False) -> Remembered:
         """Return what is remembered; `strict` raises KeyDestroyed or SealBroken where it cannot be opened."""
+        return await self._read(account.id, domain, strict=strict)
 
+    async def read_for(self, account: Account, domain: Domain, typed: Secret) -> Remembered:
+        """Return what is remembered, by a shorter way where `typed` is known to be what was sealed."""
+        seen = await self._database.glance("password", rows.OF_ACCOUNT, {"this": account.id})
+        return await self.opened(rows.record_of(account.id, seen.rows), domain, typed)
+
+    async def opened(self, record: PasswordRecord, domain: Domain, typed: Secret) -> Remembered:
+        """Return `record` with the sealed password; read anew where the seal must be opened for it."""
+        purpose = self._recognised.purpose(record.account_id, record.sealed, typed)
+        if purpose is not None:
+            return Remembered(record, typed, purpose)
+        if record.sealed is None:
+            return Remembered(record)
+        remembered = await self._read(record.account_id, domain)
+        self._recognise(remembered, typed)
+        return remembered
+
+    def _recognise(self, remembered: Remembered, password: Secret) -> None:
+        record, purpose = remembered.record, remembered.purpose
+        if record.sealed is not None and purpose is not None and remembered.password == password:
+            self._recognised.note(record.account_id, record.sealed, password, purpose)
+
+    async def _read(self, account_id: int, domain: Domain, *, strict: bool = False) -> Remembered:
         def read(conn: Connection) -> Remembered:
-            record = rows.get(conn, account.id)
+            record = rows.get(conn, account_id)
             sealed, window = record.sealed, record.sealed_window
             if sealed is None or window is None:
                 return Remembered(record)
             try:  # here, because a second way to another thread and back would cost more than opening it
                 purpose = purpose_of(sealed)
-                password = self._keyring.unseal(domain.name, window, account.id, purpose, sealed)
+                password = self._keyring.unseal(domain.name, window, account_id, purpose, sealed)
             except (KeyDestroyed, SealBroken):
                 if strict:
                     raise

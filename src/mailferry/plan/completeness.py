@@ -10,11 +10,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mailferry.model.causes import Cause
 from mailferry.plan.arrival_date import utc_date
 from mailferry.plan.mailbox_mapping import shown_name
 
 LEAST_BODY = 64
 """Octets of the shortest body of several parts: two boundaries and a line."""
+
+FEW = 2
+"""So many messages may be broken in any account: one bad message never stops the rest."""
+SHARE = 20
+"""One in so many of the listed messages, or more, is no accident any more ..."""
+MANY = 500
+"""... nor are so many in an account of any size, as with deletions (`plan/differences`)."""
 
 
 class Grade(StrEnum):
@@ -34,8 +42,14 @@ class Doubt(StrEnum):
     """The maildrop holds messages that IMAP's INBOX hides."""
     HEADERS_ONLY = "headers_only"
     """Messages came as a bare header though their size promises more."""
+    CUT_SHORT = "bodies_cut_short"
+    """Messages came in fewer octets than the source, which tells other sizes truly, says they have."""
     PLACEHOLDERS = "placeholders"
     """The source gave texts of its own in place of messages."""
+    BODIES_REFUSED = "bodies_refused"
+    """It lists many messages that it does not give."""
+    TARGET_REFUSES = "target_refuses"
+    """The target keeps many messages not, each for a reason of its own."""
     ENDS_AT_WINDOW = "ends_at_window"
     """Nothing is older than what the provider shows by default, and there was more once."""
     SLIPPED_OUT = "slipped_out_of_view"
@@ -49,6 +63,9 @@ class Doubt(StrEnum):
 _GRADES = {
     Doubt.EXISTS_NOT_DELIVERED: Grade.POOR,
     Doubt.HEADERS_ONLY: Grade.POOR,
+    Doubt.CUT_SHORT: Grade.POOR,
+    Doubt.BODIES_REFUSED: Grade.POOR,
+    Doubt.TARGET_REFUSES: Grade.SUSPECT,
     Doubt.PLACEHOLDERS: Grade.SUSPECT,
     Doubt.POP3_SHOWS_MORE: Grade.SUSPECT,
     Doubt.ENDS_AT_WINDOW: Grade.SUSPECT,
@@ -56,6 +73,11 @@ _GRADES = {
     Doubt.MAILBOX_WITHHELD: Grade.SUSPECT,
     Doubt.MAILBOX_REFUSED: Grade.GOOD,
 }
+_CAUSES = {
+    Doubt.BODIES_REFUSED: Cause.BODIES_REFUSED,
+    Doubt.TARGET_REFUSES: Cause.TARGET_REFUSES_MAIL,
+}
+"""Doubts that somebody else than the rest of them must see to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +91,7 @@ class MailboxEvidence:
     """UIDs that the listing gave."""
     headers_only: int = 0
     placeholders: int = 0
+    cut_short: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +100,19 @@ class RefusedMailbox:
 
     name: bytes
     messages: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """Messages that stay at the source alone, of so many listed ones, by who refused them."""
+
+    listed: int = 0
+    by_source: int = 0
+    by_target: int = 0
+
+    def too_many(self, number: int) -> bool:
+        """Whether so many of the listed messages are more than may be passed over in silence."""
+        return number > FEW and (number * SHARE > self.listed or number > MANY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +126,7 @@ class Evidence:
     ends_at: int | None = None
     """Second of arrival of the oldest message, where all mail seems cut off there."""
     slipped_out: int = 0
+    left_behind: LeftBehind = LeftBehind()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +142,12 @@ class Completeness:
         """The doubts by name."""
         return tuple(doubt.value for doubt in self.doubts)
 
+    @property
+    def cause(self) -> Cause:
+        """What an account with such a grade waits for: the cause of the first of its worst doubts."""
+        worst = (doubt for doubt in self.doubts if _GRADES[doubt] is self.grade)
+        return next((_CAUSES.get(doubt, Cause.INCOMPLETE) for doubt in worst), Cause.INCOMPLETE)
+
 
 def grade(evidence: Evidence) -> Completeness:
     """Return the grade for what was seen."""
@@ -113,8 +156,15 @@ def grade(evidence: Evidence) -> Completeness:
         doubts.append(Doubt.EXISTS_NOT_DELIVERED)
     if any(seen.headers_only for seen in evidence.mailboxes):
         doubts.append(Doubt.HEADERS_ONLY)
+    if any(seen.cut_short for seen in evidence.mailboxes):
+        doubts.append(Doubt.CUT_SHORT)
     if any(seen.placeholders for seen in evidence.mailboxes):
         doubts.append(Doubt.PLACEHOLDERS)
+    left = evidence.left_behind
+    if left.too_many(left.by_source):
+        doubts.append(Doubt.BODIES_REFUSED)
+    if left.too_many(left.by_target):
+        doubts.append(Doubt.TARGET_REFUSES)
     inbox = next((seen for seen in evidence.mailboxes if seen.name.upper() == b"INBOX"), None)
     if inbox is not None and evidence.pop3_messages is not None and evidence.pop3_unpaired:
         doubts.append(Doubt.POP3_SHOWS_MORE)
@@ -139,8 +189,15 @@ def _details(evidence: Evidence) -> Iterator[str]:
             yield f"{name}: {seen.exists} messages announced, {seen.delivered} listed"
         if seen.headers_only:
             yield f"{name}: {seen.headers_only} messages came without their bodies"
+        if seen.cut_short:
+            yield f"{name}: {seen.cut_short} messages came shorter than the source says they are"
         if seen.placeholders:
             yield f"{name}: in place of {seen.placeholders} messages the source gives texts of its own"
+    left = evidence.left_behind
+    if left.too_many(left.by_source):
+        yield f"the source lists {left.by_source} of {left.listed} messages and does not give them"
+    if left.too_many(left.by_target):
+        yield f"the target refuses {left.by_target} of {left.listed} messages"
     if evidence.pop3_messages is not None and evidence.pop3_unpaired:
         yield f"POP3 shows {evidence.pop3_unpaired} messages that IMAP hides"
     if evidence.ends_at is not None:
@@ -173,4 +230,6 @@ def seems_header_only(
     """
     if announced is None or octets - header_octets > 2:
         return False
+    if not octets:
+        return announced > 0  # no message is without a header
     return announced >= max(2 * octets, octets + 2048) or (multipart and may_lack_body(octets, announced))

@@ -8,7 +8,7 @@ before or renumbered. From the flip on only additions matter.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -103,15 +103,19 @@ class Comparison:
         self.feed(MessageFacts(uid, flags, b""))
         return True
 
-    def feed_unchanged(self, vanished: Container[int]) -> None:
-        """A listing of changes is whole: what it did not name is as it was, unless it `vanished`."""
-        self.listed.update(uid for uid in (*self._ledger, *self._skipped) if uid not in vanished)
+    def feed_unchanged(self, gone: Callable[[Sequence[int]], Collection[int]]) -> None:
+        """A listing of changes is whole: what it did not name is as it was.
+
+        `gone` tells which of some ascending UIDs are there no more.
+        """
+        known = sorted({*self._ledger, *self._skipped})
+        self.listed |= set(known).difference(gone(known))
 
     def estimate_octets(self, before: int, skipped: int) -> None:
         """Reckon what a listing without sizes cannot tell: ledgered messages took `before` octets when all
         of them were there, those with a named skip take `skipped`.
         """
-        left = sum(uid in self._ledger for uid in self.listed) / max(len(self._ledger), 1)
+        left = len(self.listed & self._ledger.keys()) / max(len(self._ledger), 1)
         self.skipped_octets = skipped
         self.octets = round(before * left) + skipped + sum(facts.size or 0 for facts in self._new)
 
@@ -130,7 +134,7 @@ class Comparison:
         vanished: what it leaves out may be there (omission is not absence).
         """
         whole = approved or len(self.listed) >= self.announced
-        vanished = tuple(sorted(uid for uid in self._ledger if uid not in self.listed)) if whole else ()
+        vanished = tuple(sorted(self._ledger.keys() - self.listed)) if whole else ()
         excused = min(max(excusable(vanished) - held_before, 0), acknowledged)
         held = None
         if not approved:

@@ -63,8 +63,24 @@ _AFTER_WINDOW: dict[Phase, Route] = {
 }
 
 
-def route(phase: Phase, *, window_open: bool) -> Route | None:
-    """Return who judges a login in `phase`, or None when nobody does: FREEZE waits."""
+def phase_without_account(*, only_listed: bool) -> Phase:
+    """Return the phase of an address that has no account.
+
+    It may begin to move, unless its domain moves the accounts alone that an administrator has listed:
+    then it is not migrating, and as long as that is so no login makes an account of it. An account that
+    is there counts as listed, whoever made it: one that began by a login before its domain was told to
+    move the listed ones alone goes on.
+    """
+    return Phase.LOCAL if only_listed else Phase.IDLE
+
+
+def route(phase: Phase, *, window_open: bool, listed: bool = True) -> Route | None:
+    """Return who judges a login in `phase`, or None when nobody does: FREEZE waits.
+
+    An account that is not `listed` has nothing at the source: its password is not shown to that host.
+    """
+    if not listed:
+        return _TARGET_ALONE
     return (_IN_WINDOW if window_open else _AFTER_WINDOW).get(phase)
 
 

@@ -68,8 +68,10 @@ SENTENCES: Mapping[Cause, Sentences] = {
             "原系统已不再接受邮件程序用密码登录。",
         ),
         Words(
-            "Configure OAuth or an application/impersonation login for this source.",
-            "请为该来源配置 OAuth 或管理员代理登录。",
+            "This source takes no passwords from mail programs, only OAuth: it cannot be moved by them. Use the "
+            "provider's own export, or let it allow password logins during the move.",
+            "该来源只接受 OAuth，不接受邮件程序用密码登录，无法凭用户密码搬家：请使用服务商自带的导出，"
+            "或请其在搬家期间允许密码登录。",
         ),
     ),
     Cause.PROTOCOL_DISABLED: Sentences(
@@ -273,6 +275,30 @@ SENTENCES: Mapping[Cause, Sentences] = {
         Words(
             'The source seems to hide mail: set "all mail" for clients at the old provider, or account approve.',
             "来源可能隐藏了部分邮件：请在原服务商设置“收取全部邮件”，或使用 account approve。",
+        ),
+    ),
+    Cause.BODIES_REFUSED: Sentences(
+        Words(
+            "The old server does not hand over many of your messages yet; the move goes on when it does.",
+            "原服务器暂未交出您的许多邮件，交出后会自动继续搬家。",
+        ),
+        Words(
+            "The source lists many messages and does not give them; account skipped shows its words. Let the "
+            "provider mend that: they are tried again by themselves. account approve goes on without them.",
+            "来源列出了大量邮件却不提供内容，account skipped 可查看其原文：请联系原服务商恢复，系统会自动重试；"
+            "account approve 可不带这些邮件继续。",
+        ),
+    ),
+    Cause.TARGET_REFUSES_MAIL: Sentences(
+        Words(
+            "The new mailbox does not take many of your messages; your administrator was told.",
+            "新邮箱拒收了您的许多邮件，已通知管理员。",
+        ),
+        Words(
+            "The target refuses many messages, often by a size limit; account skipped shows its words. Change "
+            "that: they are tried again by themselves. account approve goes on without them.",
+            "新服务器拒收了大量邮件（常因大小限制），account skipped 可查看其原文：请调整设置，系统会自动重试；"
+            "account approve 可不带这些邮件继续。",
         ),
     ),
     Cause.SOURCE_REFUSES_DOMAIN: Sentences(

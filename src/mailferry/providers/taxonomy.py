@@ -226,6 +226,7 @@ _UNITS = {
 }
 _UNITS |= {"分": 60.0, "分钟": 60.0, "小时": 3600.0}
 _LEADING_CODE = re.compile(r"(?:NO |BAD |-ERR )?\[([A-Z][A-Z/-]*)", re.IGNORECASE)
+_WRONG_PASSWORD = frozenset({Cause.BAD_CREDENTIALS, Cause.AMBIGUOUS_REFUSAL})
 _TLS_STAGES = frozenset({"tls", "starttls"})
 
 
@@ -256,7 +257,13 @@ def classify(
         rule_cause, rule_id, ambiguous = rule.cause, rule.rule_id, rule.ambiguous
     if rule_id == "not_connected" and personal:
         rule_cause, ambiguous = Cause.BAD_CREDENTIALS, True
-    if not judged and rule_cause in {Cause.BAD_CREDENTIALS, Cause.AMBIGUOUS_REFUSAL}:
+    if not profile.password_login and (
+        rule_cause is Cause.OAUTH_REQUIRED or (judged and rule_cause in _WRONG_PASSWORD)
+    ):
+        # No password is right there: that is final though nobody compared this one, and "bad password"
+        # (Exchange's POP3) means the same.
+        return Verdict(Cause.OAUTH_REQUIRED, rule=rule_id, retry_after=wait)
+    if not judged and rule_cause in _WRONG_PASSWORD:
         rule_cause, ambiguous = Cause.SERVER_DOWN, False  # nobody compared a password
     return Verdict(rule_cause, ambiguous, rule_id, wait, judged)
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from mailferry.model.causes import Cause, Refused, RemoteFailure, Unavailable
-from mailferry.remote.imap_link import Command, ImapLink
+from mailferry.remote.imap_command import Command
+from mailferry.remote.imap_link import ImapLink
 from mailferry.remote.sendable import sendable_date
 from mailferry.wire.imap_commands import Literal, astring, flag_list
 from mailferry.wire.imap_responses import Tagged
@@ -135,16 +136,30 @@ class AppendStream:
 
     def whole(self, words: bytes, octets: memoryview) -> None:
         """Take a message in one step; it goes out with others at the next `flush`, which must follow."""
-        link = self._link
-        link.gather()
-        if self._batches and self._commands and self._left is None:
-            command = self._commands[-1]
-            if command.answer is None and link.put(command, words, octets):
-                self._commands.append(command)
-                return
+        self._link.gather()
+        if self._left is None and self._put(words, octets):
+            return
         self.begin(words, len(octets))
         self.chunk(octets)
         self.end_message()
+
+    def _put(self, words: bytes, octets: memoryview) -> bool:
+        """Take a message without the steps in between; False where they are needed."""
+        link = self._link
+        if not self._batches:
+            if isinstance(self._mailbox, Literal):
+                return False
+            single = link.put_whole("append", b"APPEND " + self._mailbox + words, octets)
+            if single is not None:
+                self._commands.append(single)
+            return single is not None
+        if not self._commands:
+            return False
+        command = self._commands[-1]
+        if command.answer is not None or not link.put(command, words, octets):
+            return False
+        self._commands.append(command)
+        return True
 
     def flush(self) -> None:
         """Send what `whole` held back."""

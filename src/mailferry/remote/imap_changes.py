@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mailferry.model.mail import MessageFacts
@@ -19,8 +20,12 @@ class Vanished:
 
     ranges: list[tuple[int, int]] = field(default_factory=list)
 
-    def __contains__(self, uid: object) -> bool:
-        return isinstance(uid, int) and any(first <= uid <= last for first, last in self.ranges)
+    def among(self, uids: Sequence[int]) -> set[int]:
+        """Return which of these ascending UIDs are gone."""
+        gone: set[int] = set()
+        for first, last in self.ranges:
+            gone.update(uids[bisect_left(uids, first) : bisect_right(uids, last)])
+        return gone
 
 
 class _ChangesReader(FactReader):

@@ -26,7 +26,7 @@ from mailferry.remote.imap_listing import FACTS, FLAGS, FactReader, FlagReader
 from mailferry.remote.message_sink import FetchOutcome, MessageSink
 from mailferry.remote.open import OpenSession
 from mailferry.wire.imap_commands import astring, flag_list, uid_sets
-from mailferry.wire.imap_responses import Code, Tagged, Untagged
+from mailferry.wire.imap_responses import Code, Tagged, Untagged, sequence_numbers
 from mailferry.wire.imap_values import BadResponse, as_bytes, as_list
 
 COMMAND_SECONDS = 120.0
@@ -199,6 +199,18 @@ class ImapClient:
         if self._tells_vanished is None:
             self._tells_vanished = await imap_changes.tells_vanished(self._link)
         return await imap_changes.fetch_changes(self._link, since, on_fact, vanished=self._tells_vanished)
+
+    async def find_header(self, name: bytes, value: bytes) -> tuple[int, ...]:
+        """Return the UIDs of the messages whose header field `name` holds `value`; ASCII, compared without case."""
+        found: list[int] = []
+
+        class Reader(Listener):
+            def untagged(self, response: Untagged) -> None:
+                if response.kind == b"SEARCH":
+                    found.extend(sequence_numbers(response))
+
+        await self._link.run("search", b"UID SEARCH HEADER", astring(name), astring(value), listener=Reader())
+        return tuple(found)
 
     async def fetch_headers(self, uids: Collection[int], sink: MessageSink) -> FetchOutcome:
         """Stream the headers of messages, up to and with the empty line; nothing becomes `\\Seen`."""

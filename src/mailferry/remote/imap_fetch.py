@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection
 
 from mailferry.model.causes import Cause, RemoteFailure, Unavailable
 from mailferry.remote.imap_answers import Listener
-from mailferry.remote.imap_link import Command, ImapLink
+from mailferry.remote.imap_command import Command
+from mailferry.remote.imap_link import ImapLink
 from mailferry.remote.message_sink import FetchOutcome, MessageSink, WholeSink
 from mailferry.wire.imap_commands import uid_sets
 from mailferry.wire.imap_fetch import fetch_items, fetch_start

@@ -20,6 +20,7 @@ from mailferry.model.profile import Profile
 from mailferry.net.carrier import Carrier, ClosedReason
 from mailferry.remote.failures import command_failure, lost_session
 from mailferry.remote.imap_answers import AnswerReader, Listener
+from mailferry.remote.imap_command import Command
 from mailferry.remote.throttle import Throttle
 from mailferry.wire.imap_commands import Literal
 from mailferry.wire.imap_responses import Continuation, Response, Tagged, capabilities
@@ -32,52 +33,6 @@ _NOBODY = Listener()
 def upper(words: Iterable[bytes]) -> frozenset[bytes]:
     """Return capability names in the one form in which they are compared."""
     return frozenset(word.upper() for word in words)
-
-
-class Command:
-    """One command on its way. `answer` is set by its tagged answer, `error` when the session broke."""
-
-    __slots__ = (
-        "answer",
-        "begun",
-        "closed",
-        "error",
-        "gated",
-        "listener",
-        "pieces",
-        "skipped",
-        "stage",
-        "tag",
-        "waiter",
-    )
-
-    def __init__(self, tag: bytes, stage: str, listener: Listener) -> None:
-        self.tag = tag
-        self.stage = stage
-        self.listener = listener
-        self.pieces: deque[bytes | None] = deque()
-        """What is not sent yet; None is the place to wait for `+`."""
-        self.begun = False
-        """Its first octets are sent."""
-        self.gated = False
-        """Waiting for `+`."""
-        self.closed = False
-        """Its last octet is among the pieces or sent."""
-        self.skipped = False
-        """Answered instead of `+`: the rest of it must not be sent."""
-        self.answer: Tagged | None = None
-        self.error: BaseException | None = None
-        self.waiter: Deferred[None] | None = None
-
-    @property
-    def open(self) -> bool:
-        """Whether neither answer nor error has come."""
-        return self.answer is None and self.error is None
-
-    def settle(self) -> None:
-        """Wake up who waits for the answer."""
-        if self.waiter is not None and not self.waiter.called:
-            self.waiter.callback(None)
 
 
 class ImapLink:
@@ -136,10 +91,8 @@ class ImapLink:
         """
         if self._failure is not None:
             raise self._failure
-        self._number += 1
-        tag = b"m%d%s" % (self._number, self._unguessed())
-        command = Command(tag, stage, listener)
-        command.pieces.append(tag + b" " + words)
+        command = self._numbered(stage, listener)
+        command.pieces.append(command.tag + b" " + words)
         self._open.append(command)
         self._sending.append(command)
         self._pump()
@@ -199,6 +152,25 @@ class ImapLink:
             return False
         self._gathered += (b"%b{%d+}\r\n" % (before, size), octets)
         return True
+
+    def put_whole(self, stage: str, words: bytes, octets: memoryview) -> Command | None:
+        """Send a command that ends with a literal in one step; None when that cannot be, because something waits."""
+        size = len(octets)
+        if (
+            self._gathered is None
+            or self._failure is not None
+            or self._sending
+            or self._throttle.held
+            or not self._goes_at_once(size)
+        ):
+            return None
+        command = self._numbered(stage, _NOBODY)
+        command.begun = command.closed = True
+        self._open.append(command)
+        self._gathered += (b"%b %b{%d+}\r\n" % (command.tag, words, size), octets, b"\r\n")
+        self._touch()
+        self._watch()
+        return command
 
     def gather(self) -> None:
         """Hold back what is sent from now on, so that it goes out in one piece; `flush` must follow."""
@@ -314,6 +286,10 @@ class ImapLink:
             step()
         except Exception as error:  # loop edge: a listener's exception ends this session only
             self._fail(error)
+
+    def _numbered(self, stage: str, listener: Listener) -> Command:
+        self._number += 1
+        return Command(b"m%d%s" % (self._number, self._unguessed()), stage, listener)
 
     def _unguessed(self) -> bytes:
         """Return six digits for a tag; drawn for many tags at a time."""

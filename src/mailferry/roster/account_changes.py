@@ -18,7 +18,15 @@ from mailferry.store.domains import Domain
 _MOVING = frozenset({Phase.PRECOPY, Phase.FREEZE, Phase.BACKFILL})
 _FAILED = frozenset({Phase.BLOCKED, Phase.STALLED})
 _TAKES_PASSWORD = frozenset({Phase.IDLE, Phase.PRECOPY, Phase.BACKFILL, Phase.BLOCKED, Phase.STALLED})
-_APPROVABLE = frozenset({Cause.DELETIONS_HELD, Cause.INCOMPLETE, Cause.UIDL_UNPAIRED})
+_APPROVABLE = frozenset(
+    {
+        Cause.DELETIONS_HELD,
+        Cause.INCOMPLETE,
+        Cause.BODIES_REFUSED,
+        Cause.TARGET_REFUSES_MAIL,
+        Cause.UIDL_UNPAIRED,
+    }
+)
 _DOUBTFUL = frozenset({"suspect", "poor"})
 
 

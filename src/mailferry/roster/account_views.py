@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from mailferry.model.account import Phase, State
 from mailferry.model.causes import CAUSES
 from mailferry.plan.mailbox_mapping import shown_name
+from mailferry.plan.routing import phase_without_account
 from mailferry.providers.sentences import advice
 from mailferry.roster.moments import moment
 from mailferry.store.accounts import Account, HistoryRow
@@ -19,6 +21,8 @@ from mailferry.store.skipped import SkippedMessage
 from mailferry.wire.server_text import visible
 
 _LONGEST_ETA = 365 * 86400.0
+_COUNTS = ("id", "epoch", "total", "copied", "skipped", "bytes_total", "bytes_copied", "bypass_changes")
+_MARKS = ("paused", "used_pop3", "cutover_wanted")
 
 
 def summary(account: Account, *, now: float) -> dict[str, Any]:
@@ -39,7 +43,16 @@ def summary(account: Account, *, now: float) -> dict[str, Any]:
         "cause": None if account.cause is None else account.cause.value,
         "who_must_act": None if account.cause is None else CAUSES[account.cause].actor.value,
         "next_retry_at": moment(account.next_retry_at),
+        "active_at": moment(active_at(account)),
     }
+
+
+def not_listed(address: str, domain: Domain) -> Account:
+    """Return what stands for an address that is not migrating, as its domain moves the listed accounts alone."""
+    nothing: dict[str, Any] = dict.fromkeys((field.name for field in fields(Account)), None)
+    none_yet = dict.fromkeys(_COUNTS, 0) | dict.fromkeys(_MARKS, False)
+    phase = phase_without_account(only_listed=domain.only_listed)
+    return Account(**{**nothing, **none_yet, "address": address, "domain": domain.name, "phase": phase})
 
 
 def whole(
@@ -132,6 +145,12 @@ def eta_seconds(account: Account, *, now: float) -> int | None:
         return None
     seconds = elapsed * left / done
     return round(seconds) if seconds < _LONGEST_ETA else None
+
+
+def active_at(account: Account) -> float:
+    """Return when something last happened to it: its last run ended, it was finished, begun, or added."""
+    moments = (account.last_run_ended_at, account.finished_at, account.started_at)
+    return next((at for at in moments if at is not None), account.added_at)
 
 
 def mailbox_shown(name: bytes) -> str:

@@ -9,18 +9,21 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from mailferry.model.account import State
-from mailferry.model.causes import Cause
-from mailferry.roster.account_views import history_row, skipped_row, summary, whole
-from mailferry.roster.lookup import account_at, domain_at
+from mailferry.model.causes import Actor, Cause
+from mailferry.plan.addresses import domain_of
+from mailferry.roster.account_views import history_row, not_listed, skipped_row, summary, whole
+from mailferry.roster.lookup import account_at, address_of, domain_at, no_such_domain
 from mailferry.roster.refusals import RosterRefusal
-from mailferry.store import account_listing, cutovers, passwords, remarks
+from mailferry.store import account_listing, account_pages, cutovers, domains, passwords, remarks
 from mailferry.store import accounts as account_rows
 from mailferry.store import skipped as skipped_rows
 from mailferry.store.account_listing import AccountFilter
+from mailferry.store.account_pages import Sort
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database, db_now
+from mailferry.store.domains import Domain
 
-Choice = TypeVar("Choice", State, Cause)
+Choice = TypeVar("Choice", State, Cause, Actor)
 
 PAGE = 100
 LARGEST_PAGE = 1000
@@ -43,6 +46,8 @@ def wanted(
     cause: str | None = None,
     search: str | None = None,
     paused: bool | None = None,
+    within: frozenset[str] | None = None,
+    actor: str | None = None,
 ) -> AccountFilter:
     """Return the filter that the words mean; raises RosterRefusal that names what is known."""
     return AccountFilter(
@@ -51,20 +56,32 @@ def wanted(
         cause=None if cause is None else _known(Cause, cause, "cause"),
         search=search or None,
         paused=paused,
+        within=within,
+        actor=None if actor is None else _known(Actor, actor, "actor"),
     )
 
 
 def page(
-    database: Database, only: AccountFilter | None = None, *, after: str | None = None, limit: int = PAGE
+    database: Database,
+    only: AccountFilter | None = None,
+    *,
+    after: str | None = None,
+    limit: int = PAGE,
+    sort: Sort = Sort.ADDRESS,
+    descending: bool = False,
 ) -> AccountPage:
-    """Return one page, ordered by address."""
+    """Return one page; raises RosterRefusal for an `after` that no page of that order gave."""
 
     def read(conn: Connection) -> AccountPage:
-        if only is not None and only.domain is not None:
-            domain_at(conn, only.domain)
+        _see_domain(conn, only)
         now = db_now(conn)
         size = max(1, min(limit, LARGEST_PAGE))
-        found = account_listing.listing(conn, only, after=after, limit=size)
+        try:
+            found = account_pages.listing(
+                conn, only, after=after, limit=size, sort=sort, descending=descending
+            )
+        except account_pages.BadKey as error:
+            raise RosterRefusal(str(error)) from None
         return AccountPage(
             accounts=[summary(account, now=now) for account in found.accounts],
             next_after=found.next_after,
@@ -78,21 +95,38 @@ def every(database: Database, only: AccountFilter | None = None) -> Iterator[dic
     """Return all summaries that fit, page by page, so that no list of all accounts is ever held."""
     after: str | None = None
     while True:
-        found = page(database, only, after=after, limit=LARGEST_PAGE)
-        yield from found.accounts
-        after = found.next_after
+
+        def read(conn: Connection, after: str | None = after) -> tuple[list[dict[str, Any]], str | None]:
+            _see_domain(conn, only)
+            now = db_now(conn)
+            found = account_pages.listing(conn, only, after=after, limit=LARGEST_PAGE)
+            return [summary(account, now=now) for account in found.accounts], found.next_after
+
+        shown, after = database.read_now("accounts", read)
+        yield from shown
         if after is None:
             return
 
 
+def _see_domain(conn: Connection, only: AccountFilter | None) -> None:
+    """Raise NoSuchDomain when the filter names a domain that is not there, or not the asker's."""
+    if only is not None and only.domain is not None:
+        if only.within is not None and only.domain not in only.within:
+            raise no_such_domain(only.domain)
+        domain_at(conn, only.domain)
+
+
 def show(database: Database, address: str) -> dict[str, Any]:
-    """Return everything about one account (contract, section 5); raises NoSuchAccount."""
+    """Return everything about one account (contract, section 5); raises NoSuchAccount.
+
+    An address that its domain does not move is shown as not migrating, though nothing is stored of it.
+    """
 
     def read(conn: Connection) -> dict[str, Any]:
-        account = account_at(conn, address)
+        account, domain = account_or_not_listed(conn, address)
         return whole(
             account,
-            domain_at(conn, account.domain),
+            domain,
             passwords.get(conn, account.id),
             now=db_now(conn),
             sessions=cutovers.open_count(conn, account.id),
@@ -100,6 +134,16 @@ def show(database: Database, address: str) -> dict[str, Any]:
         )
 
     return database.read_now("account", read)
+
+
+def account_or_not_listed(conn: Connection, name: str) -> tuple[Account, Domain]:
+    """Return the account, or what stands for one that its domain does not move; raises NoSuchAccount."""
+    address = address_of(name)
+    domain = domains.find(conn, domain_of(address))
+    if domain is not None and domain.only_listed and account_rows.find(conn, address) is None:
+        return not_listed(address, domain), domain
+    account = account_at(conn, address)
+    return account, domains.get(conn, account.domain)
 
 
 def log(database: Database, address: str, *, limit: int = 100) -> list[dict[str, Any]]:
@@ -119,6 +163,21 @@ def skipped(database: Database, address: str, *, after: int = 0, limit: int = 50
         account = account_at(conn, address)
         rows = skipped_rows.listing(conn, account.id, after=after, limit=limit)
         return [skipped_row(row) for row in rows]
+
+    return database.read_now("skipped", read)
+
+
+def skipped_place(database: Database, address: str, number: int) -> tuple[int, int]:
+    """Return our number of the mailbox and the source UID of a skipped message; raises RosterRefusal."""
+
+    def read(conn: Connection) -> tuple[int, int]:
+        account = account_at(conn, address)
+        rows = skipped_rows.listing(conn, account.id, after=number - 1, limit=1)
+        if not rows or rows[0].id != number:
+            raise RosterRefusal(
+                f"this message of {account.address} is not on the list of skipped ones any more"
+            )
+        return rows[0].mailbox_id, rows[0].source_uid
 
     return database.read_now("skipped", read)
 

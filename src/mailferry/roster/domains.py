@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from mailferry.config.domains import DomainEntry, domain_entry
 from mailferry.passwords.sealing import KeyRing
+from mailferry.plan.notices import in_words, wanted_notices
 from mailferry.roster.lookup import domain_at
 from mailferry.roster.moments import moment
 from mailferry.roster.refusals import RosterRefusal
@@ -50,14 +51,21 @@ def add(database: Database, entry: DomainEntry, *, who: str) -> dict[str, Any]:
     return show(database, entry.name)
 
 
-def listing(database: Database) -> list[dict[str, Any]]:
-    """Return all domains with their counts, by name."""
+def listing(database: Database, *, within: frozenset[str] | None = None) -> list[dict[str, Any]]:
+    """Return all domains, or those of `within`, with their counts, by name."""
 
     def read(conn: Connection) -> list[dict[str, Any]]:
         now = db_now(conn)
-        return [_view(conn, domain, now) for domain in domains.listing(conn)]
+        found = domains.listing(conn)
+        return [_view(conn, domain, now) for domain in found if within is None or domain.name in within]
 
     return database.read_now("domains", read)
+
+
+def names(database: Database, *, within: frozenset[str] | None = None) -> list[str]:
+    """Return the names of all domains, or of those of `within`."""
+    found = database.read_now("domains", domains.listing)
+    return [domain.name for domain in found if within is None or domain.name in within]
 
 
 def show(database: Database, name: str) -> dict[str, Any]:
@@ -68,6 +76,27 @@ def show(database: Database, name: str) -> dict[str, Any]:
 def find(database: Database, name: str) -> Domain:
     """Return the domain's row; raises NoSuchDomain."""
     return database.read_now("domain", lambda conn: domain_at(conn, name))
+
+
+def unsaved(entry: DomainEntry) -> Domain:
+    """Return the domain as it would be, for a test before it is added; nothing is stored."""
+    rules: dict[str, Any] = dict(_rules(entry))
+    return Domain(
+        name=entry.name,
+        window_days=entry.window_days,
+        window_opened_at=0.0,
+        window_ends_at=0.0,
+        window_number=0,
+        window_over_for=0.0,
+        paused=False,
+        added_at=0.0,
+        **rules,
+    )
+
+
+def words(database: Database, name: str) -> dict[str, Any]:
+    """Return the domain as the words of a `DomainEntry`; raises NoSuchDomain."""
+    return _words(find(database, name))
 
 
 def change(database: Database, name: str, values: Mapping[str, Any], *, who: str) -> dict[str, Any]:
@@ -186,6 +215,8 @@ def _rules(entry: DomainEntry) -> DomainRules:
         "push_from_plaintext": entry.push_from_plaintext,
         "uses_codes": entry.uses_codes,
         "push_codes": entry.push_codes,
+        "only_listed": entry.only_listed,
+        "notices": in_words(entry.notices),
     }
 
 
@@ -207,6 +238,8 @@ def _words(domain: Domain) -> dict[str, Any]:
         "push_from_plaintext": domain.push_from_plaintext,
         "uses_codes": domain.uses_codes,
         "push_codes": domain.push_codes,
+        "only_listed": domain.only_listed,
+        "notices": in_words(wanted_notices(domain.notices)) or "none",
     }
 
 

@@ -32,16 +32,30 @@ def account_at(conn: Connection, name: str) -> Account:
     address = address_of(name)
     found = accounts.find(conn, address)
     if found is None:
-        raise NoSuchAccount(
-            f"there is no account {address} yet; it appears with its first login, or by account import"
-        )
+        raise no_such_account(address)
     return found
 
 
 def domain_at(conn: Connection, name: str) -> Domain:
     """Return the domain; raises NoSuchDomain."""
-    plain = name.strip().rstrip(".").lower()
-    found = domains.find(conn, plain)
+    found = domains.find(conn, plain_domain(name))
     if found is None:
-        raise NoSuchDomain(f"there is no domain {plain}; add it with domain add")
+        raise no_such_domain(name)
     return found
+
+
+def plain_domain(name: str) -> str:
+    """Return a domain's name as the store has it."""
+    return name.strip().rstrip(".").lower()
+
+
+def no_such_account(address: str) -> NoSuchAccount:
+    """Return the fault of an account that is not there, or that the asker may not know of."""
+    return NoSuchAccount(
+        f"there is no account {address} yet; it appears with its first login, or by account import"
+    )
+
+
+def no_such_domain(name: str) -> NoSuchDomain:
+    """Return the fault of a domain that is not there, or that the asker may not know of."""
+    return NoSuchDomain(f"there is no domain {plain_domain(name)}; add it with domain add")

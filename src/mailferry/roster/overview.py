@@ -16,24 +16,31 @@ _RATE_SECONDS = 600.0
 _MOST_POINTS = 500
 
 
-def overview(database: Database, domain: str | None = None) -> dict[str, Any]:
-    """Return counts by state and cause, sums of messages and bytes, the present rate and the time left."""
+def overview(
+    database: Database, domain: str | None = None, *, within: frozenset[str] | None = None
+) -> dict[str, Any]:
+    """Return counts by state and cause, sums of messages and bytes, the present rate and the time left.
+
+    Of one domain, or of all; `within` names the domains that the asker may see.
+    """
 
     def read(conn: Connection) -> dict[str, Any]:
         name = None if domain is None else domain_at(conn, domain).name
         now = db_now(conn)
-        sums = account_listing.totals(conn, name)
-        recent = samples.series(conn, since=now - _RATE_SECONDS, until=now + 60, domain=name)
+        sums = account_listing.totals(conn, name, within)
+        recent = samples.series(conn, since=now - _RATE_SECONDS, until=now + 60, domain=name, within=within)
         rate = sum(sample.messages for sample in recent) / _RATE_SECONDS
         left = max(0, sums.messages - sums.copied - sums.skipped)
         return {
             "domain": name,
             "at": moment(now),
             "accounts": {
-                state.value: number for state, number in account_listing.counts_by_state(conn, name).items()
+                state.value: number
+                for state, number in account_listing.counts_by_state(conn, name, within).items()
             },
             "causes": {
-                cause.value: number for cause, number in account_listing.counts_by_cause(conn, name).items()
+                cause.value: number
+                for cause, number in account_listing.counts_by_cause(conn, name, within).items()
             },
             "messages": {
                 "total": sums.messages,
@@ -44,20 +51,28 @@ def overview(database: Database, domain: str | None = None) -> dict[str, Any]:
             "bytes": {"total": sums.bytes_total, "copied": sums.bytes_copied},
             "messages_per_second": round(rate, 2),
             "eta_seconds": round(left / rate) if rate > 0 and left else None,
-            "queue": leases.queue_length(conn),
+            "queue": leases.queue_length(conn, within=within),
         }
 
     return database.read_now("overview", read)
 
 
-def series(database: Database, *, hours: float = 24.0, domain: str | None = None) -> list[dict[str, Any]]:
+def series(
+    database: Database,
+    *,
+    hours: float = 24.0,
+    domain: str | None = None,
+    within: frozenset[str] | None = None,
+) -> list[dict[str, Any]]:
     """Return what happened in the last hours, in at most 500 even steps of whole minutes."""
 
     def read(conn: Connection) -> list[dict[str, Any]]:
         name = None if domain is None else domain_at(conn, domain).name
         now = db_now(conn)
         step = max(1, round(hours * 60 / _MOST_POINTS))
-        found = samples.series(conn, since=now - hours * 3600, until=now + 60, domain=name, step=step)
+        found = samples.series(
+            conn, since=now - hours * 3600, until=now + 60, domain=name, within=within, step=step
+        )
         return [
             {
                 "at": moment(sample.at),
@@ -86,11 +101,18 @@ def windows_ending(database: Database, *, days: float) -> int:
 
 
 def audit_log(
-    database: Database, *, subject: str | None = None, before: int | None = None, limit: int = 100
+    database: Database,
+    *,
+    subject: str | None = None,
+    by: str | None = None,
+    before: int | None = None,
+    within: frozenset[str] | None = None,
+    limit: int = 100,
 ) -> list[dict[str, Any]]:
-    """Return who did what, newest first, those below the id `before`."""
+    """Return who did what, newest first, those below the id `before`; `within` leaves out other domains' rows."""
     rows = database.read_now(
-        "audit", lambda conn: audit.listing(conn, subject=subject, before=before, limit=limit)
+        "audit",
+        lambda conn: audit.listing(conn, subject=subject, by=by, before=before, within=within, limit=limit),
     )
     return [
         {

@@ -14,8 +14,10 @@ from sqlalchemy import Connection, RowMapping, bindparam, insert, or_, select, u
 
 from mailferry.model.account import BEFORE_FLIP, ON_TARGET, Event, Phase, State, Trigger, next_phase, state_of
 from mailferry.model.causes import Cause
+from mailferry.store import notices
 from mailferry.store.database import db_now
 from mailferry.store.faults import Conflict, NotAllowed, Unknown
+from mailferry.store.prepared import Prepared, Row
 from mailferry.store.schema import accounts, flips, history
 from mailferry.store.upsert import upsert
 
@@ -128,11 +130,14 @@ class HistoryRow:
     who: str | None
 
 
-_COLUMNS = [accounts.c[field.name] for field in fields(Account)]
+_NAMES = [field.name for field in fields(Account)]
+_COLUMNS = [accounts.c[name] for name in _NAMES]
+_PHASE, _TRIGGER, _CAUSE = (_NAMES.index(name) for name in ("phase", "trigger", "cause"))
 # statements of every login and every batch are built once: building them costs more than running them
 _BY_ADDRESS = select(*_COLUMNS).where(accounts.c.address == bindparam("address"))
 _BY_ID = select(*_COLUMNS).where(accounts.c.id == bindparam("this"))
 _LOCKED = _BY_ID.with_for_update()
+_FIND, _GET, _LOCK = Prepared(_BY_ADDRESS), Prepared(_BY_ID), Prepared(_LOCKED)
 _PROGRESS = (
     update(accounts)
     .where(accounts.c.id == bindparam("this"))
@@ -141,6 +146,19 @@ _PROGRESS = (
         bytes_copied=accounts.c.bytes_copied + bindparam("octets"),
         skipped=accounts.c.skipped + bindparam("left_out"),
     )
+)
+_ASK_SWEEP = Prepared(
+    update(accounts)
+    .where(
+        accounts.c.id == bindparam("this"),
+        accounts.c.phase == Phase.SWITCHED.value,
+        or_(
+            accounts.c.sweep_asked_at.is_(None),
+            accounts.c.next_due_at.is_(None),
+            accounts.c.next_due_at > bindparam("at"),
+        ),
+    )
+    .values(sweep_asked_at=bindparam("at"), next_due_at=bindparam("at"), woken_at=bindparam("at"))
 )
 _DUE_AT_ONCE = frozenset({Phase.PRECOPY, Phase.BACKFILL})
 _FROM_OUTSIDE = frozenset(
@@ -158,11 +176,16 @@ _ENDS_CUTOVER: AccountChanges = {"cutover_wanted": False, "drain_until": None, "
 
 def account_of(row: RowMapping) -> Account:
     """Return the account in `row`, which holds exactly the columns of `columns()`."""
-    values = dict(row)
-    values["phase"] = Phase(values["phase"])
-    values["trigger"] = None if values["trigger"] is None else Trigger(values["trigger"])
-    values["cause"] = None if values["cause"] is None else Cause(values["cause"])
-    return Account(**values)
+    return account_of_row([row[column] for column in _COLUMNS])
+
+
+def account_of_row(row: Row) -> Account:
+    """Return the account whose columns stand in `row` in the order of `columns()`."""
+    values = list(row)
+    values[_PHASE] = Phase(values[_PHASE])
+    values[_TRIGGER] = None if values[_TRIGGER] is None else Trigger(values[_TRIGGER])
+    values[_CAUSE] = None if values[_CAUSE] is None else Cause(values[_CAUSE])
+    return Account(*values)
 
 
 def columns() -> list[Any]:
@@ -172,24 +195,24 @@ def columns() -> list[Any]:
 
 def find(conn: Connection, address: str) -> Account | None:
     """Return the account of the canonical address, or None."""
-    row = conn.execute(_BY_ADDRESS, {"address": address}).mappings().first()
-    return None if row is None else account_of(row)
+    rows = _FIND.on(conn, {"address": address})
+    return account_of_row(rows[0]) if rows else None
 
 
 def get(conn: Connection, account_id: int) -> Account:
     """Return the account; raises Unknown."""
-    row = conn.execute(_BY_ID, {"this": account_id}).mappings().first()
-    if row is None:
+    rows = _GET.on(conn, {"this": account_id})
+    if not rows:
         raise Unknown(f"there is no account number {account_id}")
-    return account_of(row)
+    return account_of_row(rows[0])
 
 
 def locked(conn: Connection, account_id: int) -> Account:
     """Return the account and keep its row from all other writers until the transaction ends; raises Unknown."""
-    row = conn.execute(_LOCKED, {"this": account_id}).mappings().first()
-    if row is None:
+    rows = _LOCK.on(conn, {"this": account_id})
+    if not rows:
         raise Unknown(f"there is no account number {account_id}")
-    return account_of(row)
+    return account_of_row(rows[0])
 
 
 def ensure(
@@ -251,6 +274,8 @@ def apply(
         .values(**values, phase=after.value, epoch=epoch + 1)
     )
     _remember(conn, before, after, event.value, at=at, cause=changes.get("cause"), detail=detail, who=who)
+    if event in notices.TOLD:
+        notices.note_event(conn, before.domain, account_id, event, epoch=epoch + 1, now=at)
     return get(conn, account_id)
 
 
@@ -360,19 +385,7 @@ def bypass_seen(conn: Connection, account_id: int, changes: int, *, now: float |
 def ask_sweep(conn: Connection, account_id: int, *, now: float | None = None) -> None:
     """Have late mail fetched now (a login inside the window does so); one that is due already is enough."""
     at = db_now(conn) if now is None else now
-    conn.execute(
-        update(accounts)
-        .where(
-            accounts.c.id == account_id,
-            accounts.c.phase == Phase.SWITCHED.value,
-            or_(
-                accounts.c.sweep_asked_at.is_(None),
-                accounts.c.next_due_at.is_(None),
-                accounts.c.next_due_at > at,
-            ),
-        )
-        .values(sweep_asked_at=at, next_due_at=at, woken_at=at)
-    )
+    _ASK_SWEEP.on(conn, {"this": account_id, "at": at})
 
 
 def wake(conn: Connection, account_id: int, *, now: float | None = None) -> None:

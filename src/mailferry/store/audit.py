@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, or_, select
 
 from mailferry.store.database import db_now
 from mailferry.store.schema import audit
@@ -38,12 +38,23 @@ def write(
 
 
 def listing(
-    conn: Connection, *, subject: str | None = None, before: int | None = None, limit: int = 100
+    conn: Connection,
+    *,
+    subject: str | None = None,
+    by: str | None = None,
+    before: int | None = None,
+    within: frozenset[str] | None = None,
+    limit: int = 100,
 ) -> Sequence[AuditRow]:
-    """Return rows newest first, those below the id `before`."""
+    """Return rows newest first, those below the id `before`; `by` is a part of a name; with `within` those of these domains' subjects."""
     query = select(audit).order_by(audit.c.id.desc()).limit(limit)
     if subject is not None:
         query = query.where(audit.c.subject == subject)
+    if by is not None:
+        query = query.where(audit.c.who.contains(by, autoescape=True))
     if before is not None:
         query = query.where(audit.c.id < before)
+    if within is not None:
+        accounts = (audit.c.subject.endswith(f"@{domain}", autoescape=True) for domain in sorted(within))
+        query = query.where(or_(audit.c.subject.in_(sorted(within)), *accounts))
     return [AuditRow(**row) for row in conn.execute(query).mappings()]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, literal, or_, select, update
 
 from mailferry.store.database import db_now
-from mailferry.store.schema import accounts, nodes, passwords, wrong_tries
+from mailferry.store.schema import accounts, known_networks, nodes, passwords, wrong_tries
 
 PLANNED_SECONDS = 36 * 3600.0
 """Nothing is planned farther ahead than this: a source that is copied from at some hours only waits a day."""
@@ -33,6 +33,7 @@ _AHEAD: tuple[tuple[Table, str, float], ...] = (
     (accounts, "freeze_until", HELD_SECONDS),
     (passwords, "tries_forgotten_at", NOTED_SECONDS),
     (nodes, "renewed_at", NOTED_SECONDS),
+    (known_networks, "seen_at", NOTED_SECONDS),
 )
 
 

@@ -10,21 +10,24 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from mailferry.store.engines import Engines, Place, create_sqlite_file, make_engines, place_of
 from mailferry.store.faults import SettledRefusal, StoreUnavailable
-from mailferry.store.sql_faults import RETRIED_STATES, sql_state, unavailable
+from mailferry.store.glances import Locked
+from mailferry.store.prepared import Prepared, Row
+from mailferry.store.sql_faults import RETRIED_STATES, driver_unavailable, sql_state, unavailable
 from mailferry.store.upgrade import Versions, require_current, upgrade, versions
 from mailferry.store.write_turn import TurnMissed, WriteTurn
 
@@ -32,7 +35,6 @@ T = TypeVar("T")
 Work = Callable[[Connection], T]
 
 _TRIES = 5
-_SQLITE_NOW = "SELECT (julianday('now') - 2440587.5) * 86400.0"
 _POSTGRESQL_NOW = "SELECT extract(epoch FROM clock_timestamp())"
 
 
@@ -51,13 +53,25 @@ class DatabaseStatus:
     octets: int
 
 
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """The answer to one short question, and when it was true, on the database's clock."""
+
+    at: float
+    rows: Sequence[Row]
+
+
 def db_now(conn: Connection) -> float:
-    """Return the database's clock in seconds since 1970; all deadlines in the store are on it."""
+    """Return the database's clock in seconds since 1970; all deadlines in the store are on it.
+
+    SQLite has none but the machine's.
+    """
     told: Callable[[], float] | None = conn.get_execution_options().get("mailferry_now")
     if told is not None:
         return told()
-    question = _SQLITE_NOW if conn.dialect.name == "sqlite" else _POSTGRESQL_NOW
-    return float(conn.exec_driver_sql(question).scalar_one())
+    if conn.dialect.name == "sqlite":
+        return time.time()
+    return float(conn.exec_driver_sql(_POSTGRESQL_NOW).scalar_one())
 
 
 class Database:
@@ -112,6 +126,23 @@ class Database:
         """Run `work(conn)` over one unchanging view of the database, off the reactor."""
         return self._off_reactor("read", self._readers, self.read_now, name, work)
 
+    def glance(self, name: str, question: Prepared, values: dict[str, Any]) -> Deferred[Glance]:
+        """Ask for a row or two by their keys; the value `at` is given to the question as well.
+
+        On SQLite the reactor's thread asks by itself, and the Deferred has fired when it is returned: see
+        `store/glances`. Elsewhere, and where the file is locked, this is a `read`.
+        """
+        glances = self._engines.glances if self._engines is not None and self._current else None
+        if glances is None or self._process != os.getpid():
+            return self.read(name, lambda conn: _glance(conn, question, values))
+        at = time.time() if self._now is None else self._now()
+        try:
+            return succeed(Glance(at, glances.rows(question, {**values, "at": at})))
+        except Locked:
+            return self.read(name, lambda conn: _glance(conn, question, values))
+        except sqlite3.Error as error:
+            return fail(driver_unavailable(error, self._place, name=name) or error)
+
     def _off_reactor(
         self, kind: str, size: int, method: Callable[[str, Work[T]], T], name: str, work: Work[T]
     ) -> Deferred[T]:
@@ -138,6 +169,8 @@ class Database:
                 if left and self._may_run_again(error):
                     continue
                 raise self._translated(error, name) from error
+            except sqlite3.Error as error:  # of a prepared statement
+                raise driver_unavailable(error, self._place, name=name) or error from error
             except _CommitUnanswered as unanswered:
                 line = "the connection was lost during a commit, which may have happened or not"
                 raise StoreUnavailable(f"database {self._place.shown}: {line} ({name})") from unanswered
@@ -157,6 +190,8 @@ class Database:
                 if left and self._may_run_again(error):
                     continue
                 raise self._translated(error, name) from error
+            except sqlite3.Error as error:  # of a prepared statement
+                raise driver_unavailable(error, self._place, name=name) or error from error
         raise AssertionError("the last try returns or raises")
 
     def upgrade(self) -> Versions:
@@ -298,3 +333,8 @@ class Database:
 
     def _translated(self, error: SQLAlchemyError, name: str) -> Exception:
         return unavailable(error, self._place, name=name) or error
+
+
+def _glance(conn: Connection, question: Prepared, values: dict[str, Any]) -> Glance:
+    at = db_now(conn)
+    return Glance(at, question.on(conn, {**values, "at": at}))

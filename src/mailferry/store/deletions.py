@@ -11,10 +11,12 @@ source while there was none was changed past us.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    LargeBinary,
     Row,
     Table,
     bindparam,
@@ -24,9 +26,14 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects import sqlite
 
+from mailferry.store.prepared import Prepared
 from mailferry.store.schema import deletions_seen, deletions_told, sessions
 from mailferry.store.upsert import upsert
+
+if TYPE_CHECKING:
+    from mailferry.store.upsert import Upsert
 
 _ENDED = b"\0ENDED"
 """In place of a mailbox's name: sessions that ended. NUL stands in no IMAP name (RFC 3501 9)."""
@@ -61,25 +68,33 @@ def seen(conn: Connection, account_id: int) -> Mapping[bytes, int]:
     return _numbers(conn.execute(_SEEN, {"this": account_id}))
 
 
+def _ended(into: Upsert, which: ColumnElement[bool]) -> Upsert:
+    """Return the statement that counts `which` sessions; `into` is an insert into `deletions_seen`."""
+    ended = (
+        select(sessions.c.account_id, literal(_ENDED, LargeBinary), func.count())
+        .where(which)
+        .group_by(sessions.c.account_id)
+    )
+    into = into.from_select(["account_id", "mailbox", "number"], ended)
+    more = {"number": deletions_seen.c.number + into.excluded.number}
+    return into.on_conflict_do_update(index_elements=["account_id", "mailbox"], set_=more)
+
+
+_THIS_ONE = sessions.c.id == bindparam("this")
+_ONE_ENDED = Prepared(_ended(sqlite.insert(deletions_seen), _THIS_ONE))
+
+
 def session_ended(conn: Connection, session_id: int) -> None:
     """Count a session whose row is about to go; one that is gone counts no more."""
-    _ended(conn, sessions.c.id == session_id)
+    if conn.dialect.name == "sqlite":
+        _ONE_ENDED.on(conn, {"this": session_id})
+    else:
+        conn.execute(_ended(upsert(conn, deletions_seen), _THIS_ONE), {"this": session_id})
 
 
 def node_ended(conn: Connection, node_id: int) -> None:
     """Count the sessions of a node that is about to go."""
-    _ended(conn, sessions.c.node_id == node_id)
-
-
-def _ended(conn: Connection, which: ColumnElement[bool]) -> None:
-    ended = (
-        select(sessions.c.account_id, literal(_ENDED), func.count())
-        .where(which)
-        .group_by(sessions.c.account_id)
-    )
-    added = upsert(conn, deletions_seen).from_select(["account_id", "mailbox", "number"], ended)
-    more = {"number": deletions_seen.c.number + added.excluded.number}
-    conn.execute(added.on_conflict_do_update(index_elements=["account_id", "mailbox"], set_=more))
+    conn.execute(_ended(upsert(conn, deletions_seen), sessions.c.node_id == node_id))
 
 
 def sessions_ended(conn: Connection, account_id: int) -> int:

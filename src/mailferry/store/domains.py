@@ -55,6 +55,10 @@ class Domain:
     """Such a code is set at the target like a password."""
     source_blocked_at: float | None = None
     """Since when the source is known to take any password (`store/source_checks`): its word counts nothing."""
+    only_listed: bool = False
+    """Only accounts that an administrator listed move; others are judged by the target alone."""
+    notices: str = "done"
+    """Which messages users get in their mailbox: `started`, `done`, `failed`, with commas between."""
 
     def window_open(self, now: float) -> bool:
         """Whether first triggers, following the password and late mail happen at `now`."""
@@ -93,6 +97,8 @@ class DomainRules(TypedDict, total=False):
     paused: bool
     uses_codes: bool
     push_codes: bool
+    only_listed: bool
+    notices: str
 
 
 _BY_NAME = select(domains).where(domains.c.name == bindparam("name"))
@@ -110,6 +116,8 @@ _DEFAULTS: DomainRules = {
     "paused": False,
     "uses_codes": False,
     "push_codes": False,
+    "only_listed": False,
+    "notices": "",
 }
 
 

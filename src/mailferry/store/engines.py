@@ -21,9 +21,12 @@ from sqlalchemy.pool import QueuePool
 
 from mailferry.store.faults import StoreUnavailable
 from mailferry.store.file_owner import give_to_folders_owner
+from mailferry.store.glances import Glances
 
 SQLITE_FILE = "mailferry.db"
 _CHECKPOINT_PAGES = 1000
+_OF_ALL = ("foreign_keys=ON", "trusted_schema=OFF")
+_OF_READERS = ("query_only=ON",)
 _PG_OPTIONS = "-c lock_timeout={0} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
 
 
@@ -43,9 +46,13 @@ class Engines:
     writing: Engine
     quick: Engine
     reading: Engine
+    glances: Glances | None = None
+    """What the reactor's thread reads by itself; SQLite alone has it."""
 
     def dispose(self) -> None:
         """Close all connections that nobody uses."""
+        if self.glances is not None:
+            self.glances.close()
         self.reading.dispose()
         self.quick.dispose()
         self.writing.dispose()
@@ -86,7 +93,8 @@ def make_engines(
     if now is None:
         return made
     each = (made.writing, made.quick, made.reading)
-    return Engines(*(engine.execution_options(mailferry_now=now) for engine in each))
+    writing, quick, reading = (engine.execution_options(mailferry_now=now) for engine in each)
+    return Engines(writing, quick, reading, made.glances)
 
 
 def create_sqlite_file(path: Path) -> None:
@@ -109,9 +117,9 @@ def _sqlite_engines(path: Path, *, connections: int, busy_seconds: float) -> Eng
     # mode=rw: a file that went missing is an error to tell, never an empty database to go on with
     address = f"file:{quote(str(path))}?mode=rw"
 
-    def connect() -> sqlite3.Connection:
+    def connect(timeout: float = busy_seconds) -> sqlite3.Connection:
         return sqlite3.connect(
-            address, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False
+            address, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False
         )
 
     def pragmas(connection: Any, *commands: str) -> None:
@@ -120,6 +128,11 @@ def _sqlite_engines(path: Path, *, connections: int, busy_seconds: float) -> Eng
             cursor.execute(f"PRAGMA {command}")
         cursor.close()
 
+    def glancing() -> sqlite3.Connection:
+        connection = connect(timeout=0.0)
+        pragmas(connection, *_OF_ALL, *_OF_READERS)
+        return connection
+
     def engine(size: int, begin: str, *extra: str) -> Engine:
         made = create_engine(
             "sqlite://", creator=connect, poolclass=QueuePool, pool_size=size, max_overflow=16
@@ -127,7 +140,7 @@ def _sqlite_engines(path: Path, *, connections: int, busy_seconds: float) -> Eng
 
         @event.listens_for(made, "connect")
         def on_connect(connection: Any, _record: Any) -> None:
-            pragmas(connection, "foreign_keys=ON", "trusted_schema=OFF", *extra)
+            pragmas(connection, *_OF_ALL, *extra)
 
         @event.listens_for(made, "begin")
         def on_begin(connection: Connection) -> None:
@@ -139,7 +152,8 @@ def _sqlite_engines(path: Path, *, connections: int, busy_seconds: float) -> Eng
     return Engines(
         writing=engine(1, "BEGIN IMMEDIATE", *writer, "synchronous=FULL"),
         quick=engine(1, "BEGIN IMMEDIATE", *writer, "synchronous=NORMAL"),
-        reading=engine(connections, "BEGIN", "query_only=ON"),
+        reading=engine(connections, "BEGIN", *_OF_READERS),
+        glances=Glances(glancing),
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from mailferry.store.schema import metadata
+from mailferry.store.all_tables import everything
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    target_metadata=everything,
     render_as_batch=True,
     transactional_ddl=True,  # SQLite can, once its driver begins the transaction by itself no more
 )

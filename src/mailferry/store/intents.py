@@ -17,7 +17,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select
 
 from mailferry.store.database import db_now
 from mailferry.store.ledger_blocks import pack_uids, unpack_uids
-from mailferry.store.schema import intents, mailboxes
+from mailferry.store.schema_copy import intents, mailboxes
 
 _ACCOUNT = select(mailboxes.c.account_id).where(mailboxes.c.id == bindparam("this"))
 _OPEN = insert(intents).returning(intents.c.id)

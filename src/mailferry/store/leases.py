@@ -217,10 +217,12 @@ def release(conn: Connection, lease: Lease, *, next_due_at: float | None) -> Non
     )
 
 
-def queue_length(conn: Connection, *, now: float | None = None) -> int:
-    """Return how many accounts are due and have no holder."""
+def queue_length(conn: Connection, *, within: frozenset[str] | None = None, now: float | None = None) -> int:
+    """Return how many accounts (of the domains `within`) are due and have no holder."""
     at = db_now(conn) if now is None else now
     query = select(func.count()).where(
         accounts.c.next_due_at <= at, or_(accounts.c.lease_until.is_(None), accounts.c.lease_until <= at)
     )
+    if within is not None:
+        query = query.where(accounts.c.domain.in_(sorted(within)))
     return conn.execute(query).scalar_one()

@@ -21,7 +21,7 @@ from mailferry.store.ledger_blocks import (
     cut,
     ordered,
 )
-from mailferry.store.schema import intents, ledger_blocks, mailboxes
+from mailferry.store.schema_copy import intents, ledger_blocks, mailboxes
 
 __all__ = [
     "Ledger",

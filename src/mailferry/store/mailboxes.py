@@ -16,7 +16,7 @@ from typing import TypedDict, Unpack
 from sqlalchemy import Connection, func, insert, select, update
 
 from mailferry.store.faults import Unknown
-from mailferry.store.schema import mailboxes
+from mailferry.store.schema_copy import mailboxes
 
 OVER_POP3 = b"\0POP3"
 """In place of a mailbox's name: what POP3 alone shows. NUL stands in no IMAP name (RFC 3501 9)."""

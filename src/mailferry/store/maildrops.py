@@ -11,7 +11,7 @@ from typing import TypedDict, Unpack
 
 from sqlalchemy import Connection, insert, select, update
 
-from mailferry.store.schema import maildrops
+from mailferry.store.schema_copy import maildrops
 
 
 @dataclass(frozen=True, slots=True)

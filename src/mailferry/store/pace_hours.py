@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import Connection, delete, func, select
 
 from mailferry.store.database import db_now
-from mailferry.store.schema import pace_hours
+from mailferry.store.schema_copy import pace_hours
 from mailferry.store.upsert import upsert
 
 HOUR = 3600.0

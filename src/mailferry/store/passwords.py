@@ -7,7 +7,7 @@ Times are on the database's clock.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
@@ -15,10 +15,9 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 from mailferry.store.accounts import locked
 from mailferry.store.database import db_now
 from mailferry.store.faults import Conflict
+from mailferry.store.prepared import Prepared, Row
 from mailferry.store.schema import accounts, passwords, refused_passwords
 from mailferry.store.upsert import upsert
-
-_BY_ACCOUNT = select(passwords).where(passwords.c.account_id == bindparam("this"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +51,23 @@ class PasswordRecord:
     """What stood at the target then, where that can be read."""
 
 
+COLUMNS = [passwords.c[field.name] for field in fields(PasswordRecord)]
+"""What makes a PasswordRecord, in its order."""
+
+OF_ACCOUNT = Prepared(select(*COLUMNS).where(passwords.c.account_id == bindparam("this")))
+"""The password row of account `this`."""
+
+
 def get(conn: Connection, account_id: int) -> PasswordRecord:
     """Return the account's password row, empty when there is none yet."""
-    row = conn.execute(_BY_ACCOUNT, {"this": account_id}).mappings().first()
-    return PasswordRecord(account_id=account_id) if row is None else PasswordRecord(**row)
+    return record_of(account_id, OF_ACCOUNT.on(conn, {"this": account_id}))
+
+
+def record_of(account_id: int, rows: Sequence[Row]) -> PasswordRecord:
+    """Read an answer that holds the columns of one account's password row, or no row, or nothing in it."""
+    if not rows or rows[0][0] is None:
+        return PasswordRecord(account_id=account_id)
+    return PasswordRecord(*rows[0])
 
 
 def verified(

@@ -13,7 +13,7 @@ from enum import StrEnum
 from sqlalchemy import Connection, delete, select
 
 from mailferry.store.database import db_now
-from mailferry.store.schema import remarks
+from mailferry.store.schema_copy import remarks
 from mailferry.store.upsert import upsert
 
 

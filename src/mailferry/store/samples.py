@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, select
@@ -51,14 +51,19 @@ def add(
 
 
 def series(
-    conn: Connection, *, since: float, until: float, domain: str | None = None, step: int = 1
+    conn: Connection,
+    *,
+    since: float,
+    until: float,
+    domain: str | None = None,
+    within: frozenset[str] | None = None,
+    step: int = 1,
 ) -> Sequence[Sample]:
-    """Return the samples of a span in order of time, summed over `step` minutes and all domains unless one is named."""
-    minute = (
-        (samples.c.minute / step).label("slot")
-        if step == 1
-        else (samples.c.minute.op("/")(step)).label("slot")
-    )
+    """Return the samples of a span in order of time, summed over `step` minutes and all domains.
+
+    Only one domain's where it is named, and only those of `within`.
+    """
+    minute = samples.c.minute.op("/")(step).label("slot")
     sums = [func.sum(samples.c[name]) for name in ("messages", "octets", "late", "skipped", "logins")]
     query = (
         select(minute, *sums)
@@ -68,10 +73,34 @@ def series(
     )
     if domain is not None:
         query = query.where(samples.c.domain == domain)
+    if within is not None:
+        query = query.where(samples.c.domain.in_(sorted(within)))
     return [
         Sample(int(slot) * step * MINUTE, *(int(value) for value in values))
         for slot, *values in conn.execute(query)
     ]
+
+
+def late_by_domain(conn: Connection, *, since: float) -> Mapping[str, int]:
+    """Return how many late messages each domain had; domains with none are left out."""
+    query = (
+        select(samples.c.domain, func.sum(samples.c.late))
+        .where(samples.c.minute >= int(since // MINUTE), samples.c.late > 0)
+        .group_by(samples.c.domain)
+    )
+    return {name: int(late) for name, late in conn.execute(query)}
+
+
+def late_series(conn: Connection, *, since: float, step: int) -> Sequence[tuple[str, float, int]]:
+    """Return domain, beginning of the step of so many minutes, and late messages, where there were any."""
+    slot = samples.c.minute.op("/")(step)
+    query = (
+        select(samples.c.domain, slot, func.sum(samples.c.late))
+        .where(samples.c.minute >= int(since // MINUTE), samples.c.late > 0)
+        .group_by(samples.c.domain, slot)
+        .order_by(samples.c.domain, slot)
+    )
+    return [(name, int(at) * step * MINUTE, int(late)) for name, at, late in conn.execute(query)]
 
 
 def prune(conn: Connection, *, before: float) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
 from mailferry.model.access import Protocol, Side
 from mailferry.model.account import Phase
@@ -18,11 +18,29 @@ from mailferry.store.accounts import locked
 from mailferry.store.cutovers import back_out_expired
 from mailferry.store.database import db_now
 from mailferry.store.faults import Held, Moved, NodeVoid
+from mailferry.store.prepared import Prepared
 from mailferry.store.schema import accounts, nodes, sessions
 
 _NODE = select(nodes.c.id).where(nodes.c.id == bindparam("node")).with_for_update(read=True)
 _OPEN = insert(sessions).returning(sessions.c.id)
-_CLOSE = delete(sessions).where(sessions.c.id == bindparam("this"))
+_OF_A_ROW = ("account_id", "node_id", "protocol", "side", "client", "epoch", "opened_at")
+_OPEN_IF = Prepared(
+    insert(sessions)
+    .from_select(
+        _OF_A_ROW,
+        select(*(bindparam(name, type_=sessions.c[name].type) for name in _OF_A_ROW)).where(
+            accounts.c.id == bindparam("account_id"),
+            accounts.c.phase == bindparam("phase"),
+            accounts.c.epoch == bindparam("epoch"),
+            or_(accounts.c.drain_until.is_(None), accounts.c.drain_until <= bindparam("opened_at")),
+            or_(accounts.c.used_pop3, bindparam("protocol") != Protocol.POP3.value),
+            nodes.c.id == bindparam("node_id"),
+        ),
+    )
+    .returning(sessions.c.id)
+)
+"""The row, if nothing stands against it. Where one writer comes after the other, that is all there is to check."""
+_CLOSE = Prepared(delete(sessions).where(sessions.c.id == bindparam("this")))
 _WANTED = (
     select(
         sessions.c.id,
@@ -86,6 +104,19 @@ def open_session(
     process was declared dead.
     """
     at = db_now(conn) if now is None else now
+    values = {
+        "account_id": account_id,
+        "node_id": node_id,
+        "protocol": protocol.value,
+        "side": side.value,
+        "client": client,
+        "epoch": epoch,
+        "opened_at": at,
+    }
+    if conn.dialect.name == "sqlite" and phase is not Phase.FREEZE:
+        written = _OPEN_IF.on(conn, {**values, "phase": phase.value})
+        if written:
+            return int(written[0][0])
     account = locked(conn, account_id)
     if account.phase is Phase.FREEZE:
         until = account.freeze_until or at
@@ -98,15 +129,6 @@ def open_session(
         raise Held(account.drain_until, account.drain_until - at)
     if conn.execute(_NODE, {"node": node_id}).first() is None:
         raise NodeVoid(f"node {node_id} was declared dead")
-    values = {
-        "account_id": account_id,
-        "node_id": node_id,
-        "protocol": protocol.value,
-        "side": side.value,
-        "client": client,
-        "epoch": epoch,
-        "opened_at": at,
-    }
     session_id = int(conn.execute(_OPEN, values).scalar_one())
     if protocol is Protocol.POP3 and not account.used_pop3:
         conn.execute(update(accounts).where(accounts.c.id == account_id).values(used_pop3=True))
@@ -124,7 +146,7 @@ def close_session(
     if deletions_seen:
         deletions.tell(conn, {session_id: deletions_seen})
     deletions.session_ended(conn, session_id)
-    conn.execute(_CLOSE, {"this": session_id})
+    _CLOSE.on(conn, {"this": session_id})
 
 
 def set_resting(conn: Connection, resting: Mapping[int, bool]) -> None:

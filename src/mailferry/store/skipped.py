@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select
 
 from mailferry.store.database import db_now
-from mailferry.store.schema import mailboxes, skipped
+from mailferry.store.schema_copy import mailboxes, skipped
 from mailferry.store.upsert import upsert
 
 

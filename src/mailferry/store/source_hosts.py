@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, select
 
 from mailferry.store.database import db_now
-from mailferry.store.schema import source_hosts
+from mailferry.store.schema_copy import source_hosts
 from mailferry.store.upsert import upsert
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from sqlalchemy.exc import DBAPIError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -63,12 +65,18 @@ def unavailable(error: SQLAlchemyError, place: Place, *, name: str) -> StoreUnav
         return StoreUnavailable(f"database {place.shown}: all connections are busy ({name})")
     if not isinstance(error, DBAPIError):
         return None
-    line = _postgresql_line(error) if place.sqlite_path is None else _sqlite_line(error)
+    line = _postgresql_line(error) if place.sqlite_path is None else _sqlite_line(error.orig)
     return None if line is None else StoreUnavailable(f"database {place.shown}: {line} ({name})")
 
 
-def _sqlite_line(error: DBAPIError) -> str | None:
-    code = getattr(error.orig, "sqlite_errorname", "") or ""
+def driver_unavailable(error: sqlite3.Error, place: Place, *, name: str) -> StoreUnavailable | None:
+    """Return the same for what SQLite's own driver raised."""
+    line = _sqlite_line(error)
+    return None if line is None else StoreUnavailable(f"database {place.shown}: {line} ({name})")
+
+
+def _sqlite_line(error: BaseException | None) -> str | None:
+    code = getattr(error, "sqlite_errorname", "") or ""
     for known, line in _SQLITE.items():
         if code == known or code.startswith(known + "_"):
             return line

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, delete, insert, select
 
-from mailferry.store.schema import uidl_blocks, uidl_maps
+from mailferry.store.schema_copy import uidl_blocks, uidl_maps
 from mailferry.store.uidl_packing import Packer, Unpacker
 
 BLOCK_FACTS = 1000

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, inspect, text
 
+from mailferry.store.all_tables import everything
 from mailferry.store.faults import StoreUnavailable
-from mailferry.store.schema import metadata
 
 _UPGRADE_KEY = 0x6D61696C
 """Number of PostgreSQL's advisory lock under which one process at a time upgrades."""
 
 
-KNOWN = ("0001", "0002", "0003", "0004")
+KNOWN = ("0001", "0002", "0003", "0004", "0005")
 """All versions in `versions/`, oldest first; a test holds them against alembic's own reading."""
 
 
@@ -61,7 +61,7 @@ def upgrade(conn: Connection) -> Versions:
     before = versions(conn)
     if before.current:
         return before
-    strangers = set(inspect(conn).get_table_names()) & set(metadata.tables)
+    strangers = set(inspect(conn).get_table_names()) & set(everything.tables)
     if before.present is None and strangers:
         raise StoreUnavailable(
             f"the database has a table {min(strangers)} but no version; give mailferry an empty database"

@@ -13,9 +13,11 @@ from sqlalchemy import Connection, Table
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
 
+    Upsert = sqlite.Insert | postgresql.Insert
 
-def upsert(conn: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+
+def upsert(conn: Connection, table: Table) -> Upsert:
     """Return an insert into `table` that takes `on_conflict_do_update` or `on_conflict_do_nothing`."""
-    made: sqlite.Insert | postgresql.Insert
+    made: Upsert
     made = import_module(f"sqlalchemy.dialects.{conn.dialect.name}").insert(table)
     return made

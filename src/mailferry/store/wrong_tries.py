@@ -39,8 +39,8 @@ CERTAIN = frozenset({Cause.BAD_CREDENTIALS, Cause.UNKNOWN_USER})
 """Refusals that say something about the password, so that asking again would change nothing."""
 
 _CERTAIN_NAMES = sorted(cause.value for cause in CERTAIN)
-_ABOUT_THE_PASSWORD = sorted({Cause.BAD_CREDENTIALS.value, Cause.AMBIGUOUS_REFUSAL.value})
-_PASSWORD_OCTETS = 16
+ABOUT_THE_PASSWORD = sorted({Cause.BAD_CREDENTIALS.value, Cause.AMBIGUOUS_REFUSAL.value})
+PASSWORD_OCTETS = 16
 """Of the password's hash; the network's stands behind it in the same column."""
 _PRUNED_AT_ONCE = 200
 _ACCOUNT_LOCK, _SOURCE_LOCK = 0x6D660001, 0x6D660002
@@ -174,10 +174,30 @@ def good_refused_lately(conn: Connection, domain: str, *, seconds: float, now: f
     at = db_now(conn) if now is None else now
     refused_ones = select(func.count(wrong_tries.c.account_key.distinct())).where(
         _of_domain(domain),
-        wrong_tries.c.cause.in_(_ABOUT_THE_PASSWORD),
+        wrong_tries.c.cause.in_(ABOUT_THE_PASSWORD),
         wrong_tries.c.at > at - seconds,
     )
     return conn.execute(refused_ones).scalar_one()
+
+
+def domains_refused_lately(
+    conn: Connection, *, seconds: float, at_least: int, now: float | None = None
+) -> Mapping[str, int]:
+    """Return the domains of which so many accounts had their good password refused within `seconds`, with how many."""
+    at = db_now(conn) if now is None else now
+    number = func.count(wrong_tries.c.account_key.distinct())
+    query = (
+        select(wrong_tries.c.source, number)
+        .where(
+            wrong_tries.c.known,
+            wrong_tries.c.source != "",
+            wrong_tries.c.cause.in_(ABOUT_THE_PASSWORD),
+            wrong_tries.c.at > at - seconds,
+        )
+        .group_by(wrong_tries.c.source)
+        .having(number >= at_least)
+    )
+    return {row[0]: row[1] for row in conn.execute(query)}
 
 
 def source_accepted(conn: Connection, domain: str, *, was_shut_out: bool) -> None:
@@ -228,12 +248,12 @@ def _same_account(keys: TryKeys) -> ColumnElement[bool]:
 
 
 def _same_password(keys: TryKeys) -> ColumnElement[bool]:
-    said = func.substr(wrong_tries.c.password_key, 1, _PASSWORD_OCTETS, type_=LargeBinary)
+    said = func.substr(wrong_tries.c.password_key, 1, PASSWORD_OCTETS, type_=LargeBinary)
     return and_(_same_account(keys), said == keys.password)
 
 
 def _same_network(keys: TryKeys) -> ColumnElement[bool]:
-    network = func.substr(wrong_tries.c.password_key, _PASSWORD_OCTETS + 1, type_=LargeBinary)
+    network = func.substr(wrong_tries.c.password_key, PASSWORD_OCTETS + 1, type_=LargeBinary)
     return network == keys.network
 
 

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from mailferry.roster.sign_ins import is_theirs
+from mailferry.roster.rights import Rights
+from mailferry.roster.sign_ins import is_theirs, rights_of
 from mailferry.store import sign_ins
 from mailferry.web.desk import Desk, Wrong, client_of, drop_ticket, keep_ticket, see_other, too_many
 from mailferry.web.faults import NotSignedIn
@@ -24,6 +25,7 @@ HASHES_AT_ONCE = 2
 """Slow hashes need 19 MiB each; the rest wait their turn."""
 
 _LONGEST_NAME = 64
+_LOOKING = frozenset({"GET", "HEAD"})
 
 
 class AdminSignIn:
@@ -37,14 +39,21 @@ class AdminSignIn:
         self.routes.add_api_route(DOOR, self.sign_in, methods=["POST"])
         self.routes.add_api_route("/admin/sign-out", self.sign_out, methods=["POST"])
 
-    def who(self, request: Request) -> str:
-        """Return the name of who is signed in; raises NotSignedIn, also after its password was changed."""
+    def who(self, request: Request) -> Rights:
+        """Return who is signed in, with the rights of this moment.
+
+        Raises NotSignedIn, also after its password was changed, and Forbidden when somebody who
+        changes nothing sends anything.
+        """
         ticket = self._ticket(request)
         if ticket is not None:
             name = ticket.name
             found = self._desk.database.read_now("console", lambda conn: sign_ins.find(conn, name))
             if found is not None and hmac.compare_digest(mark_of(found.verifier), ticket.mark):
-                return name
+                rights = rights_of(found)
+                if request.method not in _LOOKING and not rights.changes:
+                    raise rights.forbidden()
+                return rights
         raise NotSignedIn(DOOR)
 
     def show(self, request: Request) -> Response:
@@ -101,11 +110,11 @@ class AdminSignIn:
         )
 
 
-def signed_in(request: Request) -> str:
-    """Return the name of the administrator who is signed in at the site of `request`; raises NotSignedIn."""
+def signed_in(request: Request) -> Rights:
+    """Return the administrator who is signed in at the site of `request`; raises NotSignedIn and Forbidden."""
     sign_in: AdminSignIn = request.app.state.admin_sign_in
     return sign_in.who(request)
 
 
-Who = Annotated[str, Depends(signed_in)]
-"""For handlers: the administrator who is signed in."""
+Who = Annotated[Rights, Depends(signed_in)]
+"""For handlers: the administrator who is signed in, and what he or she may do."""

@@ -1,18 +1,26 @@
-"""The console's overview and its audit log."""
+"""The console's overview: one screen that tells whether the move goes well and who must do what, with charts.
+
+The board is asked for anew by the page itself while it is open; charts are drawn with the page only.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import urlencode
+
 from fastapi import APIRouter, Request, Response
 
-from mailferry.model.causes import CAUSES, Cause
-from mailferry.providers.sentences import advice
+from mailferry.model.account import State
 from mailferry.roster import overview
+from mailferry.roster.board import board
+from mailferry.roster.chart_series import SPANS, chart_series
 from mailferry.web.admin_sign_in import Who
+from mailferry.web.charts import plots
 from mailferry.web.desk import Desk
 from mailferry.web.faults import BadRequest
 from mailferry.web.forms import asked
 
-AUDIT_ROWS = 100
+DEFAULT_SPAN = "24h"
 
 
 def overview_routes(desk: Desk) -> APIRouter:
@@ -21,28 +29,31 @@ def overview_routes(desk: Desk) -> APIRouter:
 
     @routes.get("/admin/")
     def show(request: Request, who: Who) -> Response:
-        facts = overview.overview(desk.database)
-        causes = [
-            {
-                "name": name,
-                "accounts": number,
-                "actor": CAUSES[Cause(name)].actor.value,
-                "advice": advice(Cause(name)),
-            }
-            for name, number in sorted(facts["causes"].items(), key=lambda entry: -entry[1])
-        ]
-        processes = overview.processes(desk.database)
+        domain, span = asked(request, "domain"), asked(request, "span") or DEFAULT_SPAN
+        if span not in SPANS:
+            raise BadRequest("there is no such span")
+        if domain:
+            who.need_read(domain)
+        facts = board(desk.database, desk.profiles, domain=domain or None, within=who.domains)
+        shown: dict[str, Any] = {
+            "who": who,
+            "board": facts,
+            "domain": domain,
+            "span": span,
+            "states": list(State),
+            "here": "/admin/?" + urlencode({"domain": domain, "span": span}),
+        }
+        if request.headers.get("hx-request"):  # our script asks for what changes alone
+            return desk.pages.page(request, "console_board.html", **shown)
+        series = chart_series(desk.database, span, domain=domain or None, within=who.domains)
         return desk.pages.page(
-            request, "console_overview.html", who=who, facts=facts, causes=causes, processes=processes
+            request,
+            "console_overview.html",
+            page="overview",
+            spans=list(SPANS),
+            plots=plots(series),
+            processes=overview.processes(desk.database) if who.may_own() else [],
+            **shown,
         )
-
-    @routes.get("/admin/audit")
-    def audit(request: Request, who: Who) -> Response:
-        before = asked(request, "before")
-        if before and not (before.isascii() and before.isdigit() and len(before) < 19):
-            raise BadRequest("before is the number of a row")
-        rows = overview.audit_log(desk.database, before=int(before) if before else None, limit=AUDIT_ROWS)
-        older = rows[-1]["id"] if len(rows) == AUDIT_ROWS else None
-        return desk.pages.page(request, "console_audit.html", who=who, rows=rows, before=older)
 
     return routes

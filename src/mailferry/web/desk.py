@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from fastapi import Request
 from fastapi.responses import RedirectResponse
 from twisted.internet.defer import Deferred
 
+from mailferry.gate.checking import Checker
+from mailferry.model.profile import Profile
 from mailferry.observe.log import Log
 from mailferry.passwords.sealing import KeyRing
 from mailferry.store.database import Database
+from mailferry.web.old_hosts import OldHosts
 from mailferry.web.old_mailbox import OldMailbox
 from mailferry.web.pages import Pages, secure
-from mailferry.web.throttle import Throttle, TooMany
+from mailferry.web.throttle import Seconds, Throttle, TooMany
 from mailferry.web.tickets import Tickets
 from mailferry.wire.proxy_header import Endpoint
 
@@ -36,16 +40,25 @@ class OnReactor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """One per site. `user_throttle` and `admin_throttle` count the two kinds of sign-ins apart."""
+    """One per site.
+
+    `user_throttle` and `admin_throttle` count the two kinds of sign-ins apart; `flips_file` is the log
+    that an early switch is written to, `profiles` the providers that a domain may name.
+    """
 
     database: Database
     keyring: KeyRing
     old_mailbox: OldMailbox
+    checker: Checker
     on_reactor: OnReactor
     tickets: Tickets
     user_throttle: Throttle
     admin_throttle: Throttle
     log: Log
+    seconds: Seconds
+    flips_file: Path
+    profiles: Mapping[str, Profile]
+    old_hosts: OldHosts
     pages: Pages = field(default_factory=Pages)
 
 

@@ -1,28 +1,26 @@
 """The user page's way to the servers: a password is judged by the gate, and a late move begins.
 
-Signing in asks the gate exactly as a mail program's login does; the session that proved the password
-is closed again, and what the login set going (a copy, a push) goes on. Where an account lives on the
-target already (it logged in with a new password first), its owner proves the old mailbox as well: it
-is asked at the domain's own source only, and a password from another address is never set at the target.
+Signing in is a check as every other (gate/checking.py). Where an account lives on the target already
+(it logged in with a new password first), its owner proves the old mailbox as well: it is asked at the
+domain's own source only, and a password from another address is never set at the target.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
 from twisted.internet import defer, task
 
-from mailferry.gate.admission import Admission, Admitted, LoginAttempt, Rejected
+from mailferry.gate.admission import LoginAttempt
+from mailferry.gate.checking import CheckAttempt, Checker, Verdict
 from mailferry.gate.judges import AsksSource
 from mailferry.gate.place import Place, find_place
 from mailferry.gate.refusal_times import RefusalTimes
 from mailferry.model.access import Credentials, Protocol, Secret
 from mailferry.model.account import Event, Phase, Trigger
 from mailferry.model.causes import Answer, Cause
-from mailferry.net.carrier import Carrier, ClosedReason
 from mailferry.observe.log import Log, session_id, shown_address
 from mailferry.passwords.sealing import KeyRing
 from mailferry.plan.addresses import BadAddress, canonical_address
@@ -38,44 +36,27 @@ from mailferry.wire.proxy_header import Endpoint
 _LATE = {Phase.LOCAL: Event.OLD_PASSWORD_ENTERED, Phase.IDLE: Event.SOURCE_ACCEPTED_AT_ONCE}
 """Accounts that live on the target and have not begun: their history arrives behind them."""
 
-_AT_SOURCE = frozenset({Phase.IDLE, Phase.PRECOPY, Phase.BLOCKED})
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the servers said: `answer` None is yes. `address` is the canonical spelling, `text` a reason."""
-
-    answer: Answer | None
-    address: str = ""
-    text: str = ""
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the password was right."""
-        return self.answer is None
-
 
 class OldMailbox:
-    """Judges what users type on the page. `admit` is the gate's, `judges` the shield before the sources."""
+    """Judges what users type on the page: by `checker` as every login, by `judges` (the shield) at the source alone."""
 
     def __init__(
         self,
         *,
-        admit: Callable[[LoginAttempt], defer.Deferred[Admission]],
+        checker: Checker,
         judges: AsksSource,
         database: Database,
         keyring: KeyRing,
         reactor: Any,
         log: Log,
     ) -> None:
-        self._admit = admit
+        self._checker = checker
         self._judges = judges
         self._database = database
         self._keyring = keyring
         self._times = RefusalTimes()
         self._reactor = reactor
         self._log = log
-        self._ending: set[defer.Deferred[None]] = set()
 
     def sign_in(self, name: str, password: Secret, client: Endpoint) -> defer.Deferred[Verdict]:
         """Judge a user's sign-in as the gate judges a login; a store that is down is a temporary answer."""
@@ -101,26 +82,14 @@ class OldMailbox:
         return verdict
 
     async def _sign_in(self, name: str, password: Secret, client: Endpoint) -> Verdict:
-        protocol = Protocol.IMAP
-        try:
-            address = canonical_address(name)
-        except BadAddress:
-            address = ""  # the gate refuses it in its own time
-        else:
-            place = await self._place(address)
-            if place is not None and place.phase in _AT_SOURCE and place.source(Protocol.IMAP) is None:
-                protocol = Protocol.POP3
-        attempt = LoginAttempt(protocol, Credentials(name, password), client, session_id())
-        admission = await self._admit(attempt)
-        if isinstance(admission, Admitted):
-            self._end(admission.carrier, admission.session.ended)
-            return Verdict(None, address)
-        return Verdict(admission.answer, address, _reason(admission))
+        verdict = await self._checker.check(CheckAttempt(name, password, client, Trigger.WEBMAIL))
+        refused = verdict.answer is Answer.REFUSED
+        return replace(verdict, text=_unless_plain(verdict.text) if refused else "")
 
     async def _begin_move(self, address: str, old_name: str, password: Secret, client: Endpoint) -> Verdict:
         began = self._reactor.seconds()
         place = await self._place(address)
-        if place is None or not place.window_open:
+        if place is None or not place.window_open or not place.listed:
             return Verdict(Answer.REFUSED, address)
         login = _other_name(old_name, place)
         if login is None:
@@ -161,7 +130,7 @@ class OldMailbox:
             answer = Answer.REFUSED if refused else Answer.TEMPORARY
             text = client_sentence(cause, place.domain.language) if refused else ""
             return Verdict(answer, place.address, _unless_plain(text))
-        self._end(judged.session.carrier)
+        self._checker.end(judged.session.carrier)
         await self._database.run("late start", lambda conn: self._begun(conn, place, login, password))
         return Verdict(None, place.address)
 
@@ -179,22 +148,9 @@ class OldMailbox:
         keep_for_copy(conn, self._keyring, account, place.domain, password)
         audit.write(conn, who=who, what="account.start", subject=account.address)
 
-    def _end(self, carrier: Carrier, then: Callable[[], None] = lambda: None) -> None:
-        """Close a session whose work is done, and call `then`: its row goes when the server cannot be reached by it."""
-        ended: defer.Deferred[None] = defer.Deferred()
-        self._ending.add(ended)
-
-        def closed() -> None:
-            then()
-            self._ending.discard(ended)
-            ended.callback(None)
-
-        _Unneeded(carrier, closed)
-
     async def settled(self) -> None:
         """Wait until all sessions that proved a password are closed."""
-        while self._ending:
-            await defer.DeferredList(list(self._ending))
+        await self._checker.settled()
 
     async def _place(self, address: str) -> Place | None:
         return await self._database.read("user page", lambda conn: find_place(conn, address))
@@ -228,32 +184,9 @@ def _can_be(login: str) -> bool:
     return True
 
 
-def _reason(rejected: Rejected) -> str:
-    return _unless_plain(rejected.text) if rejected.answer is Answer.REFUSED else ""
-
-
 _PLAIN = frozenset(client_sentence(Cause.BAD_CREDENTIALS, language) for language in ("en", "zh", "both"))
 
 
 def _unless_plain(text: str) -> str:
     """Return a reason that says more than "wrong"; the page has its own words for that."""
     return "" if text in _PLAIN else text
-
-
-class _Unneeded:
-    """Closes a session that proved a password, and tells when that is done."""
-
-    def __init__(self, carrier: Carrier, on_closed: Callable[[], None]) -> None:
-        self._on_closed = on_closed
-        carrier.close()
-        carrier.attach(self)
-
-    def received(self, data: bytes) -> None:
-        """Nothing is heard any more."""
-
-    def pressure(self, full: bool) -> None:
-        """Nothing is sent any more."""
-
-    def closed(self, reason: ClosedReason) -> None:  # noqa: ARG002 - whatever the reason
-        """Tell that both ways are closed."""
-        self._on_closed()

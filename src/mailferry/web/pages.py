@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,28 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from mailferry.providers.sentences import Words
+from mailferry.web.assets import asset
 from mailferry.web.console_words import CONSOLE
-from mailferry.web.language import COOKIE, QUERY, Language, chosen, language_of
+from mailferry.web.formats import Formats, format_filters
+from mailferry.web.language import COOKIE, QUERY, Language, chosen, language_of, locale_of
+from mailferry.web.look import COOKIE as LOOK_COOKIE
+from mailferry.web.look import LOOKS, chosen_look, look_of
+from mailferry.web.look import QUERY as LOOK_QUERY
 from mailferry.web.words import SHARED, USER_PAGE, state_key
 
 TEMPLATES = Path(__file__).with_name("templates")
 DICTIONARY: Mapping[str, Words] = {**SHARED, **USER_PAGE, **CONSOLE}
+HTMX_CONFIG = json.dumps(
+    {
+        "includeIndicatorStyles": False,  # it would write a style element, which the policy forbids
+        "allowEval": False,
+        "allowScriptTags": False,
+        "selfRequestsOnly": True,
+        "historyCacheSize": 0,  # nothing of a page is kept in the browser's storage
+    }
+)
+"""What the one script on our pages is told before it starts (a meta element of the base template)."""
+
 _YEAR = 365 * 86400
 
 
@@ -38,29 +55,38 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals["state_key"] = state_key
-        self._templates.filters["thousands"] = lambda number: f"{number:,}"
+        self._templates.globals.update(state_key=state_key, asset=asset, htmx_config=HTMX_CONFIG)
+        self._templates.filters.update(format_filters())
 
     def page(self, request: Request, template: str, *, status: int = 200, **facts: Any) -> HTMLResponse:
-        """Return the page in the language of `request`."""
+        """Return the page in the language of `request`, with dates and numbers as its reader writes them."""
+        accepted = request.headers.get("accept-language", "")
         language = page_language(request)
 
         def say(key: str, **values: object) -> str:
             return spoken(language, key, **values)
 
+        def named(kind: str, word: str) -> str:
+            """Return what a word of the store is called; one that nobody named stands for itself."""
+            key = f"{kind}.{word}"
+            return say(key) if key in DICTIONARY else word
+
         text = self._templates.get_template(template).render(
-            t=say, language=language, switches=_switches(request), **facts
+            t=say,
+            named=named,
+            language=language,
+            formats=Formats(locale_of(language, accepted)),
+            look=look_of(request.query_params, request.cookies),
+            switches={one: _link(request, QUERY, one.value) for one in Language},
+            looks={one: _link(request, LOOK_QUERY, one) for one in LOOKS},
+            **facts,
         )
         answer = HTMLResponse(text, status_code=status)
         if chosen(request.query_params) is not None:
-            answer.set_cookie(
-                COOKIE,
-                language.value,
-                max_age=_YEAR,
-                secure=secure(request),
-                httponly=True,
-                samesite="strict",
-            )
+            _keep(request, answer, COOKIE, language.value)
+        look = chosen_look(request.query_params)
+        if look is not None:
+            _keep(request, answer, LOOK_COOKIE, look)
         return answer
 
 
@@ -74,12 +100,13 @@ def secure(request: Request) -> bool:
     return request.url.scheme == "https"
 
 
-def _switches(request: Request) -> Mapping[Language, str]:
-    """Return where each language's link leads: the same page, or what comes before a posted form."""
+def _keep(request: Request, answer: HTMLResponse, name: str, value: str) -> None:
+    answer.set_cookie(name, value, max_age=_YEAR, secure=secure(request), httponly=True, samesite="strict")
+
+
+def _link(request: Request, name: str, value: str) -> str:
+    """Return where a switch leads: the same page, or what comes before a posted form."""
     if request.method == "GET":
-        return {
-            language: f"?{request.url.include_query_params(**{QUERY: language.value}).query}"
-            for language in Language
-        }
+        return f"?{request.url.include_query_params(**{name: value}).query}"
     start = "/admin/" if request.url.path.startswith("/admin/") else "/"
-    return {language: f"{start}?{QUERY}={language.value}" for language in Language}
+    return f"{start}?{name}={value}"

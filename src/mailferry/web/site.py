@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -12,12 +11,20 @@ from starlette.exceptions import HTTPException
 from mailferry import __version__
 from mailferry.roster.lookup import NoSuchAccount, NoSuchDomain
 from mailferry.roster.refusals import RosterRefusal
+from mailferry.roster.rights import Forbidden
 from mailferry.store.faults import StoreUnavailable
 from mailferry.web.admin_sign_in import AdminSignIn
-from mailferry.web.console_accounts import ConsoleAccounts
-from mailferry.web.console_domains import domain_routes
+from mailferry.web.api import application
+from mailferry.web.assets import asset_routes
+from mailferry.web.console_account import ConsoleAccount
+from mailferry.web.console_accounts import account_routes
+from mailferry.web.console_audit import audit_routes
+from mailferry.web.console_domain_setup import DomainSetup
+from mailferry.web.console_domains import ConsoleDomains
 from mailferry.web.console_files import file_routes
 from mailferry.web.console_overview import overview_routes
+from mailferry.web.console_rights import ConsoleRights
+from mailferry.web.console_skipped import skipped_routes
 from mailferry.web.desk import Desk, see_other
 from mailferry.web.faults import BadRequest, NotSignedIn
 from mailferry.web.health import Address, health_routes
@@ -25,8 +32,7 @@ from mailferry.web.safe_answers import SafeAnswers
 from mailferry.web.same_origin import SameOrigin
 from mailferry.web.user_page import UserPage
 
-STYLES = Path(__file__).with_name("static") / "mailferry.css"
-_KNOWN_FAULTS = frozenset({400, 404, 405, 413, 503})
+_KNOWN_FAULTS = frozenset({400, 403, 404, 405, 413, 503})
 _NOT_THERE = (NoSuchAccount, NoSuchDomain)
 
 
@@ -36,24 +42,22 @@ def make_site(desk: Desk, *, doors: Sequence[Address]) -> FastAPI:
     site.add_middleware(SameOrigin)
     site.add_middleware(SafeAnswers, log=desk.log)  # added last, so outermost
     _tell_faults(site, desk)
-    _serve_styles(site)
+    site.include_router(asset_routes())
     sign_in = site.state.admin_sign_in = AdminSignIn(desk)
     site.include_router(health_routes(desk.database, doors))
     site.include_router(UserPage(desk).routes)
     site.include_router(sign_in.routes)
     site.include_router(overview_routes(desk))
-    site.include_router(domain_routes(desk))
-    site.include_router(ConsoleAccounts(desk).routes)
+    site.include_router(DomainSetup(desk).routes)
+    site.include_router(ConsoleDomains(desk).routes)
+    site.include_router(account_routes(desk))
+    site.include_router(skipped_routes(desk))
+    site.include_router(ConsoleAccount(desk).routes)
     site.include_router(file_routes(desk))
+    site.include_router(audit_routes(desk))
+    site.include_router(ConsoleRights(desk).routes)
+    site.mount(application.PATH, application.make_api(desk))
     return site
-
-
-def _serve_styles(site: FastAPI) -> None:
-    styles = STYLES.read_bytes()
-
-    @site.get("/static/mailferry.css", include_in_schema=False)
-    def show() -> Response:
-        return Response(styles, media_type="text/css", headers={"cache-control": "public, max-age=3600"})
 
 
 def _tell_faults(site: FastAPI, desk: Desk) -> None:
@@ -74,7 +78,8 @@ def _tell_faults(site: FastAPI, desk: Desk) -> None:
 
     @site.exception_handler(RosterRefusal)
     def _refused(request: Request, refusal: RosterRefusal) -> Response:
-        return page(request, 404 if isinstance(refusal, _NOT_THERE) else 400, str(refusal))
+        status = 404 if isinstance(refusal, _NOT_THERE) else 403 if isinstance(refusal, Forbidden) else 400
+        return page(request, status, str(refusal))
 
     @site.exception_handler(StoreUnavailable)
     def _down(request: Request, fault: StoreUnavailable) -> Response:

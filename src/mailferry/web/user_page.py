@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
 
-from mailferry.gate.place import Place, find_place
-from mailferry.model.account import Phase, State, state_of
-from mailferry.model.causes import CAUSES, Actor, Answer
+from mailferry.gate.checking import Verdict
+from mailferry.gate.place import find_place
+from mailferry.model.account import State
+from mailferry.model.causes import Answer
 from mailferry.plan.addresses import BadAddress, canonical_address
-from mailferry.providers.sentences import user_advice
 from mailferry.roster.account_changes import retry
-from mailferry.roster.account_views import percent
 from mailferry.roster.refusals import RosterRefusal
+from mailferry.store.database import db_now
 from mailferry.web.desk import Desk, Wrong, client_of, drop_ticket, keep_ticket, see_other, too_many
 from mailferry.web.faults import NotSignedIn
-from mailferry.web.forms import PostedForm
-from mailferry.web.old_mailbox import Verdict
+from mailferry.web.forms import PostedForm, asked
 from mailferry.web.throttle import TooMany
 from mailferry.web.tickets import Kind, Ticket
+from mailferry.web.user_view import View, view_of
 
 COOKIE = "mailferry-user"
 SIGNED_IN_SECONDS = 3600.0
+_HTMX = "hx-request"
 _SAID = {"started": "user.said.started", "again": "user.said.again"}
-_SHOWS_PROGRESS = frozenset({State.IN_PROGRESS, State.FAILED, State.DONE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,63 +42,6 @@ class _Fault:
 _NO_PASSWORD = _Fault(Wrong("user.start.refused"), 401)
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """What the signed-in user sees of the account."""
-
-    address: str
-    state: State
-    window_over: bool
-    may_start: bool
-    percent: float = 0.0
-    total: int = 0
-    copied: int = 0
-    skipped: int = 0
-    advice: Mapping[str, str] | None = None
-    nobody_acts: bool = False
-    administrator_acts: bool = False
-
-    @property
-    def moving(self) -> bool:
-        """Whether the page looks again by itself."""
-        return self.state is State.IN_PROGRESS
-
-    @property
-    def shows_progress(self) -> bool:
-        """Whether there is a copy to tell of."""
-        return self.state in _SHOWS_PROGRESS and self.total > 0
-
-    @property
-    def may_try_again(self) -> bool:
-        """Whether another password, or another try, may help."""
-        return self.state is State.FAILED
-
-
-def view_of(place: Place) -> View:
-    """Return what the user sees; the server's own words are the administrator's."""
-    account = place.account
-    state = state_of(place.phase)
-    unbegun = place.phase in {Phase.IDLE, Phase.LOCAL}
-    over = not place.window_open and (unbegun or state is State.DONE)
-    if account is None:
-        return View(place.address, state, window_over=over, may_start=place.window_open)
-    failed = account.cause if state is State.FAILED else None
-    actor = None if failed is None else CAUSES[failed].actor
-    return View(
-        place.address,
-        state,
-        window_over=over,
-        may_start=place.window_open and unbegun,
-        percent=percent(account),
-        total=account.total,
-        copied=account.copied,
-        skipped=account.skipped,
-        advice=None if failed is None else user_advice(failed),
-        nobody_acts=actor is Actor.NOBODY,
-        administrator_acts=actor in {Actor.ADMINISTRATOR, Actor.PROVIDER},
-    )
-
-
 class UserPage:
     """The page's handlers. What asks the servers awaits the reactor; what only reads runs in threads."""
 
@@ -105,6 +49,7 @@ class UserPage:
         self._desk = desk
         self.routes = APIRouter(include_in_schema=False)
         self.routes.add_api_route("/", self.home, methods=["GET"])
+        self.routes.add_api_route("/progress", self.progress, methods=["GET"])
         self.routes.add_api_route("/sign-in", self.sign_in, methods=["POST"])
         self.routes.add_api_route("/sign-out", self.sign_out, methods=["POST"])
         self.routes.add_api_route("/start", self.start, methods=["POST"])
@@ -116,6 +61,19 @@ class UserPage:
         if ticket is None:
             return self._door(request)
         return self._state(request, ticket.name)
+
+    def progress(self, request: Request) -> Response:
+        """Answer an open page of who is signed in with how the move stands now, or that nothing changed."""
+        if _HTMX not in request.headers:
+            return see_other("/")
+        ticket = self._ticket(request)
+        view = None if ticket is None else self._view(ticket.name)
+        if view is None:
+            return Response(status_code=204, headers={"hx-redirect": "/"})
+        shown, news = _shown(request), (view.state.value, view.quarter)
+        if view.state is State.FAILED and shown[0] == view.state.value:
+            return Response(status_code=204)  # what is typed into the page's form stays there
+        return self._desk.pages.page(request, "user_progress.html", view=view, tells=shown != news)
 
     async def sign_in(self, request: Request, form: PostedForm) -> Response:
         """Judge address and password as a mail program's login; the old password starts the move."""
@@ -217,13 +175,28 @@ class UserPage:
     def _state(
         self, request: Request, address: str, wrong: Wrong | None = None, status: int = 200
     ) -> Response:
-        place = self._desk.database.read_now("user page", lambda conn: find_place(conn, address))
-        if place is None:
+        view = self._view(address)
+        if view is None:
             return self._door(request)
         said = None if wrong else _SAID.get(request.query_params.get("said", ""))
         return self._desk.pages.page(
-            request, "user_state.html", status=status, view=view_of(place), wrong=wrong, said=said
+            request, "user_state.html", status=status, view=view, wrong=wrong, said=said
         )
+
+    def _view(self, address: str) -> View | None:
+        """Return how the account stands, None when its domain is not moved by us any more."""
+
+        def look(conn: Connection) -> View | None:
+            place = find_place(conn, address)
+            return None if place is None else view_of(place, self._desk.profiles, now=db_now(conn))
+
+        return self._desk.database.read_now("user page", look)
+
+
+def _shown(request: Request) -> tuple[str, int]:
+    """Return the state and the quarter that the asking page shows."""
+    state, quarter = asked(request, "state", longest=40), asked(request, "quarter", longest=1)
+    return state, int(quarter) if quarter.isascii() and quarter.isdigit() else -1
 
 
 def _fault(outcome: Verdict | TooMany, refused: str) -> _Fault | None:

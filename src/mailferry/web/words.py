@@ -9,6 +9,11 @@ from mailferry.providers.sentences import Words
 
 SHARED: Mapping[str, Words] = {
     "language": Words("Language", "语言"),
+    "look": Words("Dark or light", "外观"),
+    "look.auto": Words("As the system", "跟随系统"),
+    "look.light": Words("Light", "浅色"),
+    "look.dark": Words("Dark", "深色"),
+    "skip": Words("To the content", "跳到正文"),
     "sign-in": Words("Sign in", "登录"),
     "sign-out": Words("Sign out", "退出登录"),
     "password": Words("Password", "密码"),
@@ -26,6 +31,7 @@ SHARED: Mapping[str, Words] = {
     "state.not_migrating": Words("Not migrating", "非搬家账号"),
     "fault.title": Words("This does not work", "无法完成"),
     "fault.400": Words("The request cannot be used.", "无法处理该请求。"),
+    "fault.403": Words("You may not do that.", "您没有此操作的权限。"),
     "fault.404": Words("There is no such page.", "没有这个页面。"),
     "fault.405": Words("This page cannot be asked that way.", "该页面不支持这种请求方式。"),
     "fault.413": Words("That is too long.", "内容过长。"),
@@ -51,17 +57,35 @@ USER_PAGE: Mapping[str, Words] = {
         "{copied} of {total} messages are at the new host.", "共 {total} 封邮件，已搬 {copied} 封。"
     ),
     "user.skipped": Words(
-        "{skipped} messages could not be copied; your administrator has the list.",
+        "Messages that could not be copied: {skipped}. Your administrator has the list.",
         "有 {skipped} 封邮件未能搬家，管理员可查看清单。",
     ),
+    "user.progress": Words("How much is copied", "搬家进度"),
+    "user.copied": Words("{percent} copied.", "已完成 {percent}。"),
+    "user.left": Words("about {span} left", "约剩 {span}"),
+    "user.started": Words("Begun: {moment}", "开始时间：{moment}"),
+    "user.finished": Words("Done since {day}", "完成日期：{day}"),
+    "user.until": Words("Mailboxes are moved until {day}.", "搬家截止日期：{day}。"),
+    "user.signed-in": Words("Signed in as {address}", "当前登录：{address}"),
+    "user.headline.not_started": Words("Your mailbox has not been moved yet", "您的邮箱尚未搬家"),
+    "user.headline.in_progress": Words("Your mailbox is being moved", "您的邮箱正在搬家"),
+    "user.headline.done": Words("Your mailbox has moved", "您的邮箱已完成搬家"),
+    "user.headline.failed": Words("The move has stopped", "搬家已中断"),
+    "user.headline.not_migrating": Words("No mail is moved for you", "您的账号没有搬家"),
+    "user.paused": Words(
+        "Your administrator has paused the copying; it goes on later. Your mail program works as always.",
+        "管理员已暂停搬家，稍后会继续。邮件客户端可照常使用。",
+    ),
+    "user.paused.mark": Words("paused", "已暂停"),
+    "user.at-provider": Words("At the old provider ({provider}):", "在原服务商（{provider}）："),
     "user.not_started": Words(
         "The move has not started. It starts by itself when you sign in with the old mailbox's password, "
         "here or in your mail program.",
         "搬家尚未开始。用原邮箱密码在此处或邮件客户端登录后会自动开始。",
     ),
     "user.in_progress": Words(
-        "Go on using your mail program as always; there is nothing to change. This page looks again by itself.",
-        "请照常使用邮件客户端，无需更改任何设置。本页会自动刷新。",
+        "Go on using your mail program as always; there is nothing to change. This page keeps itself up to date.",
+        "请照常使用邮件客户端，无需更改任何设置。本页会自动更新。",
     ),
     "user.done": Words(
         "Your mailbox is at the new host. Your password is the same and no setting needs to change.",
@@ -89,9 +113,8 @@ USER_PAGE: Mapping[str, Words] = {
         "搬家期限已过。邮件客户端可照常使用，其他问题请联系管理员。",
     ),
     "user.start.title": Words("Start the move", "开始搬家"),
-    "user.start.old-address": Words(
-        "Old mail address, if it was another one", "原邮箱地址（与现在不同时填写）"
-    ),
+    "user.start.old-address": Words("Old mail address", "原邮箱地址"),
+    "user.start.old-hint": Words("Leave it empty if it is the same.", "与现在的地址相同时请留空。"),
     "user.start.old-password": Words("Password of the old mailbox", "原邮箱密码"),
     "user.start.button": Words("Start", "开始"),
     "user.start.refused": Words(

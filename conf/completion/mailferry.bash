@@ -1,0 +1,10 @@
+_mailferry_completion() {
+    local IFS=$'
+'
+    COMPREPLY=( $( env COMP_WORDS="${COMP_WORDS[*]}" \
+                   COMP_CWORD=$COMP_CWORD \
+                   _MAILFERRY_COMPLETE=complete_bash $1 ) )
+    return 0
+}
+
+complete -o default -F _mailferry_completion mailferry

@@ -1,0 +1,1 @@
+complete --command mailferry --no-files --arguments "(env _MAILFERRY_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) mailferry)" --condition "env _MAILFERRY_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) mailferry"

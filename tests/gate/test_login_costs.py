@@ -1,0 +1,156 @@
+"""What a login costs the store: numbers that must not creep up, for every login pays them."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from mailferry.model.access import Side
+from mailferry.model.account import Event
+from mailferry.store import accounts, engines, passwords
+from mailferry.store.database import Database
+from tests.gate.conftest import MakeMove
+from tests.kit.move import OTHER, USER, Move
+
+pytestmark = [
+    pytest.mark.deadline(30),
+    pytest.mark.parametrize("store_kind", ["sqlite"], indirect=True),
+]
+
+
+class Asked:
+    """What the proxy asked of its store, by the names of its questions, and every statement of any connection."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[str] = []
+        self.statements: list[str] = []
+        self.watched: Database | None = None
+        for way in ("glance", "read", "run"):
+            monkeypatch.setattr(Database, way, self._noting(way, getattr(Database, way)))
+        connect = sqlite3.connect
+
+        def tracing(*place: object, **more: object) -> sqlite3.Connection:
+            connection: sqlite3.Connection = connect(*place, **more)  # type: ignore[arg-type]
+            connection.set_trace_callback(self.statements.append)
+            return connection
+
+        monkeypatch.setattr(engines.sqlite3, "connect", tracing)
+
+    def _noting(self, way: str, real):
+        def asked(database: Database, name: str, *more, **others):
+            if database is self.watched:
+                self.calls.append(f"{way} {name}")
+            return real(database, name, *more, **others)
+
+        return asked
+
+    def begin(self, move: Move) -> None:
+        self.watched = move.parts.database
+        self.calls.clear()
+        self.statements.clear()
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    return Asked(monkeypatch)
+
+
+async def login_and_out(move: Move, side: Side, **more) -> None:
+    admission = await move.admitted(**more)
+    assert admission.side is side
+    await move.logout(admission)
+    await move.gate.settled()
+    await move.penalty.settled()
+    await move.parts.keeper.settled()
+
+
+async def proved(begin: MakeMove) -> Move:
+    """A move whose user has logged in, so that the password is sealed, set and proved at the target."""
+    move = await begin()
+    await login_and_out(move, Side.SOURCE)
+    account = move.known()
+    assert (await move.parts.keeper.push_and_prove(account, move.domain())).in_place
+    return move
+
+
+async def flipped(begin: MakeMove) -> Move:
+    move = await proved(begin)
+    for event in (Event.FREEZE_SET, Event.FLIPPED):
+        account = move.known()
+        move.database.run_now("flip", lambda c, a=account, e=event: accounts.apply(c, a.id, e, epoch=a.epoch))
+    return move
+
+
+async def test_a_login_after_the_flip_is_one_statement(asked: Asked, begin: MakeMove) -> None:
+    move = await flipped(begin)
+    await login_and_out(move, Side.TARGET)
+    asked.begin(move)
+    await login_and_out(move, Side.TARGET)
+    assert asked.calls == ["glance login"]
+    assert len(asked.statements) == 1
+
+
+async def test_the_first_login_after_the_flip_asks_for_late_mail_behind_it(
+    asked: Asked, begin: MakeMove
+) -> None:
+    move = await flipped(begin)
+    asked.begin(move)
+    admission = await move.admitted()
+    assert asked.calls[:2] == ["glance login", "run ask sweep"]
+    await move.logout(admission)
+    await move.gate.settled()
+    assert move.known().sweep_asked_at is not None
+
+
+async def test_a_login_before_the_flip_is_three_short_questions_and_two_rows_of_its_session(
+    asked: Asked, begin: MakeMove
+) -> None:
+    move = await proved(begin)
+    await login_and_out(move, Side.SOURCE)
+    asked.begin(move)
+    await login_and_out(move, Side.SOURCE)
+    assert asked.calls == [
+        "glance login",
+        "glance shield",
+        "run open session",
+        "glance password",
+        "run close session",
+    ]
+    begun = [text for text in asked.statements if text.startswith(("BEGIN", "COMMIT"))]
+    assert len(begun) == 4
+    others = set(asked.statements) - set(begun)  # SQLite tells a deletion again where it cascades
+    assert len(others) == 6  # the questions; the row in; what ended is counted, the row out
+
+
+async def test_a_password_that_the_source_changed_is_read_and_recorded_as_before(
+    asked: Asked, begin: MakeMove
+) -> None:
+    move = await proved(begin)
+    await login_and_out(move, Side.SOURCE)
+    object.__setattr__(move.source.premises.accounts[USER], "password", OTHER)
+    await login_and_out(move, Side.SOURCE, password=OTHER)
+    account = move.known()
+    record = move.database.read_now("record", lambda c: passwords.get(c, account.id))
+    assert record.password_epoch == 2
+    opened = await move.parts.keeper.sealed_password(account, move.domain())
+    assert opened is not None
+    assert opened.reveal() == OTHER
+
+
+async def test_a_proof_that_is_lost_is_made_again_at_the_next_login_after_the_flip(
+    asked: Asked, begin: MakeMove
+) -> None:
+    move = await flipped(begin)
+    await login_and_out(move, Side.TARGET)
+    account = move.known()
+    record = move.database.read_now("record", lambda c: passwords.get(c, account.id))
+    move.database.run_now(
+        "unproved",
+        lambda c: passwords.pushed(
+            c, account.id, password_epoch=record.password_epoch, pushed_hash=record.pushed_hash or ""
+        ),
+    )
+    await login_and_out(move, Side.TARGET)
+    record = move.database.read_now("record", lambda c: passwords.get(c, account.id))
+    assert record.proved_at is not None
