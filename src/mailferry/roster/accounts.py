@@ -82,10 +82,11 @@ def page(
             )
         except account_pages.BadKey as error:
             raise RosterRefusal(str(error)) from None
+        all_of_them = after is None and found.next_after is None
         return AccountPage(
             accounts=[summary(account, now=now) for account in found.accounts],
             next_after=found.next_after,
-            matching=account_listing.count(conn, only),
+            matching=len(found.accounts) if all_of_them else account_listing.count(conn, only),
         )
 
     return database.read_now("accounts", read)

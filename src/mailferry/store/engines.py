@@ -27,7 +27,7 @@ SQLITE_FILE = "mailferry.db"
 _CHECKPOINT_PAGES = 1000
 _OF_ALL = ("foreign_keys=ON", "trusted_schema=OFF")
 _OF_READERS = ("query_only=ON",)
-_PG_OPTIONS = "-c lock_timeout={0} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
+_PG_OPTIONS = "-c jit=off -c lock_timeout={0} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
 
 
 @dataclass(frozen=True, slots=True)
