@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from mailferry.gate.admission import Admitted
 from mailferry.lab.host import LabHost
+from mailferry.model.access import Side
 from mailferry.model.account import Phase
-from mailferry.store import passwords
+from mailferry.store import cutovers, passwords
+from mailferry.store.accounts import Account
 from mailferry.store.passwords import PasswordRecord
 from tests.kit.move import OLD, USER, Move
 
@@ -59,3 +62,28 @@ def without_account(move: Move) -> str:
     line = move.users.read_text()
     move.users.write_text("somebody@else.test:{PLAIN}x::::::\n")
     return line
+
+
+async def frozen_by_a_copier_that_died(move: Move, seconds: float) -> Account:
+    """Freeze the account as a cutover does whose process is killed then."""
+    fill(move)
+    await logged_in_once(move)
+    await move.time.settle()
+    assert password_record(move).proved_at is not None
+    account = move.known()
+    deadline = move.time.now() + seconds
+    return move.database.run_now(
+        "freeze", lambda conn: cutovers.freeze(conn, account.id, account.epoch, deadline)
+    )
+
+
+async def a_login_meets_a_freeze_of_20_seconds(move: Move) -> None:
+    """It waits for as long, sets back what nobody ends, and is served by the source."""
+    await frozen_by_a_copier_that_died(move, 20)
+    login = move.admit()
+    await move.time.advance(19)
+    assert not login.called
+    admission = await move.done(login, within=2)
+    assert isinstance(admission, Admitted)
+    assert (admission.side, move.phase()) == (Side.SOURCE, Phase.PRECOPY)
+    await move.logout(admission)

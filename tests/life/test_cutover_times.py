@@ -9,12 +9,18 @@ from mailferry.model.access import Protocol, Side
 from mailferry.model.account import Phase
 from mailferry.model.causes import Answer
 from mailferry.store import cutovers
-from mailferry.store.accounts import Account
 from tests.kit.clocked import WorldTime
-from tests.kit.move import OLD, USER, Move
+from tests.kit.move import OLD, USER
 from tests.kit.scripted import dial, hang_up
 from tests.life.conftest import Service
-from tests.life.steps import HOUR, MINUTE, fill, letter, logged_in_once, password_record
+from tests.life.steps import (
+    HOUR,
+    MINUTE,
+    a_login_meets_a_freeze_of_20_seconds,
+    fill,
+    frozen_by_a_copier_that_died,
+    letter,
+)
 
 pytestmark = [pytest.mark.deadline(60), pytest.mark.hazard("D15")]
 
@@ -124,19 +130,6 @@ async def test_a_last_pass_that_overruns_is_cut_off_and_the_source_serves_again(
     await program.gone()
 
 
-async def frozen_by_a_copier_that_died(move: Move, seconds: float) -> Account:
-    """Freeze the account as a cutover does whose process is killed then."""
-    fill(move)
-    await logged_in_once(move)
-    await move.time.settle()
-    assert password_record(move).proved_at is not None
-    account = move.known()
-    deadline = move.time.now() + seconds
-    return move.database.run_now(
-        "freeze", lambda conn: cutovers.freeze(conn, account.id, account.epoch, deadline)
-    )
-
-
 @pytest.mark.hazard("D20")
 async def test_a_login_waits_25_seconds_for_a_freeze_and_reads_later_never_wrong(
     service: Service, time: WorldTime
@@ -159,14 +152,7 @@ async def test_a_freeze_whose_deadline_passed_is_set_back_by_the_login_that_meet
     service: Service, time: WorldTime
 ) -> None:
     move = await service()
-    await frozen_by_a_copier_that_died(move, 20)
-    login = move.admit()
-    await time.advance(19)
-    assert not login.called
-    admission = await move.done(login, within=2)
-    assert isinstance(admission, Admitted)
-    assert (admission.side, move.phase()) == (Side.SOURCE, Phase.PRECOPY)
-    await move.logout(admission)
+    await a_login_meets_a_freeze_of_20_seconds(move)
 
 
 async def test_a_freeze_whose_deadline_passed_is_set_back_by_a_copier(

@@ -10,14 +10,19 @@ from sqlalchemy import update
 
 from mailferry.gate.admission import Admitted
 from mailferry.model.access import Side
-from mailferry.model.account import Phase
 from mailferry.store import cutovers
 from mailferry.store.schema import domains
 from tests.kit.clocked import WorldTime
 from tests.kit.move import OTHER, Move
 from tests.life.conftest import Service
-from tests.life.steps import DAY, choose_password, logged_in_once, source_logins, switched
-from tests.life.test_cutover_times import frozen_by_a_copier_that_died
+from tests.life.steps import (
+    DAY,
+    a_login_meets_a_freeze_of_20_seconds,
+    choose_password,
+    logged_in_once,
+    source_logins,
+    switched,
+)
 
 pytestmark = [pytest.mark.deadline(60), pytest.mark.hazard("D22")]
 
@@ -49,14 +54,7 @@ async def test_a_freeze_holds_logins_until_its_own_deadline_and_no_longer(
     service: Service, time: WorldTime
 ) -> None:
     move = await service()
-    await frozen_by_a_copier_that_died(move, 20)
-    login = move.admit()
-    await time.advance(19)
-    assert not login.called
-    admission = await move.done(login, within=2)
-    assert isinstance(admission, Admitted)
-    assert (admission.side, move.phase()) == (Side.SOURCE, Phase.PRECOPY)
-    await move.logout(admission)
+    await a_login_meets_a_freeze_of_20_seconds(move)
 
 
 async def test_a_drain_holds_logins_until_its_own_end_and_no_longer(

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mailferry.config.domains import DomainEntry, domain_entry
+from mailferry.config.domains import DomainEntry, domain_entry, unknown_provider
 from mailferry.config.faults import BadConfiguration
+from mailferry.model.profile import Profile
 from mailferry.web.forms import Form
 
 TEXTS = (
@@ -57,6 +58,15 @@ def typed(form: Form) -> dict[str, Any]:
 def entry_of(values: Mapping[str, Any]) -> DomainEntry:
     """Return the domain that the words mean; raises BadConfiguration with every fault."""
     return domain_entry({name: value for name, value in values.items() if value != ""})
+
+
+def known_entry_of(values: Mapping[str, Any], profiles: Mapping[str, Profile]) -> DomainEntry:
+    """Return the domain that the words mean; raises BadConfiguration also for a provider that nobody knows."""
+    entry = entry_of(values)
+    unknown = unknown_provider(entry, profiles, "domain")
+    if unknown is not None:
+        raise BadConfiguration([unknown])
+    return entry
 
 
 def faults_of(fault: BadConfiguration) -> dict[str, str]:

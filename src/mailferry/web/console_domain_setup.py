@@ -14,7 +14,6 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from mailferry.config.domains import unknown_provider
 from mailferry.config.faults import BadConfiguration
 from mailferry.model.profile import Profile
 from mailferry.model.server_url import BadServerUrl, parse_server_url
@@ -23,7 +22,7 @@ from mailferry.roster import domains
 from mailferry.roster.refusals import RosterRefusal
 from mailferry.roster.rights import Rights
 from mailferry.web.admin_sign_in import Who
-from mailferry.web.console_domain_form import DEFAULTS, Typed, entry_of, faults_of, typed
+from mailferry.web.console_domain_form import DEFAULTS, Typed, entry_of, faults_of, known_entry_of, typed
 from mailferry.web.desk import Desk, Wrong, see_other
 from mailferry.web.faults import BadRequest
 from mailferry.web.forms import Form, PostedForm
@@ -108,10 +107,7 @@ class DomainSetup:
     def _added(self, request: Request, who: Rights, form: Form) -> Response:
         values = typed(form)
         try:
-            entry = entry_of(values)
-            unknown = unknown_provider(entry, self._desk.profiles, "domain")
-            if unknown is not None:
-                raise BadConfiguration([unknown])
+            entry = known_entry_of(values, self._desk.profiles)
             added = domains.add(self._desk.database, entry, who=who.audited)
         except BadConfiguration as fault:
             return self._page(request, who, Typed(values, faults_of(fault)), status=400)

@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from mailferry.config.domains import unknown_provider
 from mailferry.config.faults import BadConfiguration
 from mailferry.model.account import State
 from mailferry.roster import domains, switching
@@ -15,7 +14,7 @@ from mailferry.roster.refusals import RosterRefusal
 from mailferry.roster.rights import Rights
 from mailferry.roster.switching import Switched
 from mailferry.web.admin_sign_in import Who
-from mailferry.web.console_domain_form import OWNERS, Typed, entry_of, faults_of, typed
+from mailferry.web.console_domain_form import OWNERS, Typed, faults_of, known_entry_of, typed
 from mailferry.web.desk import Desk, Wrong, see_other
 from mailferry.web.faults import BadRequest
 from mailferry.web.forms import Form, PostedForm, asked
@@ -112,10 +111,7 @@ class ConsoleDomains:
         if any((before[key] or "") != values[key] for key in OWNERS):
             who.need_own()
         try:
-            entry = entry_of(values)
-            unknown = unknown_provider(entry, desk.profiles, "domain")
-            if unknown is not None:
-                raise BadConfiguration([unknown])
+            known_entry_of(values, desk.profiles)
             given = {
                 key: None if value == "" else value
                 for key, value in values.items()
