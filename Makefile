@@ -18,6 +18,8 @@ ARGS ?=
 SECONDS ?= 60
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Some containers forbid bytecode: then each worker, and each of hundreds of programs, would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-slow peers guards check format fuzz bench bench-copy bench-crash bench-proxy bench-console pictures constraints clean
 
@@ -67,7 +69,7 @@ bench-console: peers  ## pages of the console over 100,000 accounts on both data
 	$(BIN)/python -m bench.console $(ARGS)
 
 pictures: peers  ## the pictures of docs/images, taken by the browser tests
-	MAILFERRY_PICTURES=docs/images $(BIN)/python -m pytest -q tests/browser -k "life or phone or minutes" $(ARGS)
+	MAILFERRY_PICTURES=docs/images $(BIN)/python -m pytest -q -m "slow or not slow" tests/browser -k "life or phone or minutes" $(ARGS)
 
 constraints: $(READY)  ## choose the newest versions that fit and write them, hashed, to constraints.txt
 	rm -rf .cache/lock && mkdir -p .cache/lock/src/mailferry

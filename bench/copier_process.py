@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from mailferry.app.copier import Desks
 from mailferry.app.node import NodeMembership
 from mailferry.app.parts import build_parts
-from mailferry.app.worker import WorkerContext, install_reactor
+from mailferry.app.worker import YOUNG_OBJECTS, WorkerContext, install_reactor
 from mailferry.config.loader import load
 from mailferry.copying.account import run_pass
 from mailferry.copying.queue import LEASE_SECONDS, RENEW_SECONDS
@@ -183,6 +183,7 @@ def main() -> int:
         reactor.stop()
 
     gc.freeze()  # as the service's parent does before it forks
+    gc.set_threshold(YOUNG_OBJECTS, 20, 20)  # as its workers do
 
     def begin() -> None:
         defer.ensureDeferred(_serve(reactor, Path(sys.argv[1]))).addErrback(failed)

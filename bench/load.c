@@ -30,6 +30,7 @@
 
 #define MOST_TIMES 4000000
 #define MOST_THREADS 256
+#define OPENERS 16
 #define PATIENCE 30
 
 struct link {
@@ -317,10 +318,10 @@ static void idle(int stages, char **counts)
     sessions = calloc((size_t)most, sizeof *sessions);
     for (int stage = 0; stage < stages; stage++) {
         long goal = atol(counts[stage]);
-        pthread_t threads[8];
-        for (int i = 0; i < 8; i++)
+        pthread_t threads[OPENERS];
+        for (int i = 0; i < OPENERS; i++)
             pthread_create(&threads[i], NULL, open_sessions, &goal);
-        for (int i = 0; i < 8; i++)
+        for (int i = 0; i < OPENERS; i++)
             pthread_join(threads[i], NULL);
         printf("{\"open\": %ld, \"failed\": %ld, \"reason\": \"%s\"}\n", done, failed, reason);
         fflush(stdout);

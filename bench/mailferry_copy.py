@@ -57,7 +57,11 @@ def make_account(config: Path, job: Job) -> None:
         database.run_now(
             "domain",
             lambda conn: domains.add(
-                conn, DOMAIN, source_imap=url if by_imap else None, source_pop3=None if by_imap else url
+                conn,
+                DOMAIN,
+                provider="dovecot",  # as `domain add` finds out
+                source_imap=url if by_imap else None,
+                source_pop3=None if by_imap else url,
             ),
         )
         rows = f"target,source,password\n{job.target_user},{job.source_user},{PASSWORD}\n"

@@ -79,9 +79,18 @@ def guard(
     ],
 )
 def test_a_guard_is_judged_by_its_test(project: Path, row: guards.Guard, fault: str) -> None:
-    verdict = guards.judge(row, project)
+    with guards.workplace(project) as place:
+        verdict = guards.judge(row, place, {})
+        assert (place.folder / "src" / "door.py").read_text() == CODE
     assert verdict.fault.startswith(fault) if fault else verdict.fault == ""
     assert (project / "src" / "door.py").read_text() == CODE
+
+
+def test_one_run_tells_which_tests_are_green(project: Path) -> None:
+    names = ("long_input_is_refused", "short_input_passes", "that_is_red_anyway", "that_is_skipped")
+    tests = [f"tests/test_door.py::test_{name}" for name in names]
+    with guards.workplace(project) as place:
+        assert list(place.green(tests)) == tests[:2]
 
 
 def test_the_table_ends_with_the_count(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import imaplib
 import json
 import os
 import poplib
+import re
 import select
 import shutil
 import signal
@@ -285,3 +286,10 @@ def test_a_missing_peer_is_named_with_what_installs_it(
     assert debian.missing(["ghost"]) == ["ghost"]
     with pytest.raises(debian.PeerMissing, match="apt-get install no-such-package"):
         debian.find("ghost")
+
+
+def test_each_peer_tells_the_version_of_its_own_package() -> None:
+    present = [debian.find(name) for name in debian.RECIPES if name not in debian.missing()]
+    versions = {found.name: found.version for found in present}
+    assert all(re.fullmatch(r"\d+(\.\d+)+", version) for version in versions.values()), versions
+    assert "roundcube" not in versions or not versions["roundcube"].startswith("8.")  # PHP's

@@ -8,7 +8,12 @@
 
 $config['db_dsnw'] = 'sqlite:////var/lib/roundcube/roundcube.db?mode=0640';
 
-// A door of mailferry on this machine: [[listen]] service = "imap", interface = 127.0.0.1, tls = "none".
+// A door of mailferry on this machine, which believes what we say of our users' browsers (mailferry_client):
+// [[listen]]
+// service = "imap"
+// endpoint = "tcp:9243:interface=127.0.0.1"
+// tls = "none"
+// webmail_from = ["127.0.0.1/32"]
 $config['imap_host'] = 'localhost:9243';
 // A login waits up to 25 seconds while its mailbox is being switched; 60 is what a slow source may take.
 $config['imap_timeout'] = 90;
@@ -26,4 +31,4 @@ $config['des_key'] = 'change-me-24-characters!';
 
 $config['product_name'] = 'Webmail';
 $config['skin'] = 'elastic';
-$config['plugins'] = ['mailferry_state'];
+$config['plugins'] = ['mailferry_client', 'mailferry_state'];

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 
+from mailferry.app.crashes import refuse_core_dumps
 from mailferry.cli.commands import program
 from mailferry.cli.program import run
 
 
 def main() -> None:
     """Run the command line and leave with its status."""
+    refuse_core_dumps()
     sys.exit(run(program))
 
 

@@ -81,3 +81,21 @@ def test_a_door_of_our_own_is_shut_for_all_who_hold_its_socket_and_one_of_system
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(of_a_worker.getsockname())
         socket.create_connection(passed.getsockname()).close()
+
+
+def test_who_asks_at_a_socket_in_the_file_system_is_sent_away_too_and_nobody_is_left_waiting(
+    tmp_path: Path,
+) -> None:
+    (own,) = bind_listeners([unix_listener(tmp_path / "sasl")])
+    with (
+        own.socket,
+        own.socket.dup(),  # a worker's, which lives on for as long as its last session
+        socket.socket(socket.AF_UNIX) as waiting,
+        socket.socket(socket.AF_UNIX) as late,
+    ):
+        waiting.settimeout(5)
+        waiting.connect(str(tmp_path / "sasl"))
+        close_doors([own])
+        assert waiting.recv(1) == b""
+        with pytest.raises(ConnectionRefusedError):
+            late.connect(str(tmp_path / "sasl"))

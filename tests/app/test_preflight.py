@@ -70,9 +70,21 @@ async def test_a_host_of_which_all_is_well(begin: Begin) -> None:
     assert found["source imap"].found == "2 mailboxes, 6 messages, 3 of them in INBOX"
     assert found["source imap messages"].found.startswith("3 read whole, ")
     assert found["estimate"].found.startswith("about 6 messages, 0.0 MB: less than a minute")
+    assert found["completeness"].found == "IMAP and POP3 both show 3 messages in INBOX"
+    for protocol in ("imap", "pop3"):
+        line = found[f"source {protocol} password check"]
+        assert (line.sign, line.found) == (Sign.WELL, "a made-up password is refused")
     assert found["checklist imap_on"].sign is Sign.WELL
     assert "pulling may stop after the DNS change" in found["after the DNS change"].found
     assert "\u89e3\u6790" in found["after the DNS change"].fix_zh
+
+
+async def test_a_host_that_wants_to_know_who_is_asking_is_told(begin: Begin) -> None:
+    quirks = frozenset({"netease_unsafe_login", "netease_numeric_tag"})
+    move = await begin(provider="netease_qiye", source_quirks=quirks)
+    found = await told(move)
+    assert found["source imap ID"].sign is found["source imap messages"].sign is Sign.WELL
+    assert any(record.client_id.get("name") for record in move.source.premises.records)
 
 
 async def test_bodies_that_do_not_come_are_a_fault(begin: Begin) -> None:
@@ -106,6 +118,26 @@ async def test_a_refused_login_names_the_step_that_it_is_about(begin: Begin) -> 
     assert found["checklist app_password"].found == "seen: wrong"
     assert found["checklist app_password"].fix_zh
     assert "estimate" not in found
+
+
+async def test_all_mail_that_stands_beside_labels_is_counted_before_it_is_copied(begin: Begin) -> None:
+    def labelled(store: Mailstore) -> None:
+        store.create(b"[Gmail]/All Mail", role=b"\\All")
+        for number in range(4):
+            octets = b"Subject: %d\r\n\r\n%s\r\n" % (number, b"body " * 50_000)
+            store.deliver(octets, mailbox=b"[Gmail]/All Mail")
+            if number:
+                store.deliver(octets)
+
+    found = await told(await begin(labelled, provider="gmail", source_quirks=frozenset({"gmail_labels"})))
+    assert (found["all mail"].sign, found["all mail"].found) == (
+        Sign.NOTE,
+        "[Gmail]/All Mail: 4 messages, about 1.0 MB, copied as one mailbox more beside the others",
+    )
+    assert "archived mail lies nowhere else" in found["all mail"].fix
+    assert "归档" in found["all mail"].fix_zh
+    assert found["estimate"].found.startswith("about 7 messages, 1.8 MB")
+    assert found["checklist all_mail_twice"].sign is Sign.YOURS
 
 
 async def test_a_source_without_passwords_is_explained_and_not_pretended(begin: Begin) -> None:

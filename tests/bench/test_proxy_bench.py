@@ -155,6 +155,15 @@ def test_a_peer_that_failed_is_left_out_and_named() -> None:
     assert "bulk without a tap" not in text
 
 
+def test_a_trial_that_fails_is_named_and_the_rounds_before_it_are_shown() -> None:
+    figures = measured()
+    with proxy._leaving_out(figures, "two copies beside sessions"):
+        raise RunFailed("a copy was over too soon")
+    text = section(figures, {}, told="Told.", sessions=(10, 40))
+    assert "- two copies beside sessions failed and is left out: a copy was over too soon" in text
+    assert "| haproxy" in text
+
+
 def test_a_proxy_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing_found(name: str) -> debian.Found:
         raise debian.PeerMissing(f"{name} is missing")

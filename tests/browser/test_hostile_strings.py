@@ -9,22 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import Connection
+from twisted.internet.defer import Deferred, succeed
 
 from mailferry.model.access import Secret
 from mailferry.model.account import Event
 from mailferry.model.causes import Cause
 from mailferry.model.profile import CheckStep, Profile
 from mailferry.model.server_url import BadServerUrl, parse_server_url
+from mailferry.providers.detection import Gathered
 from mailferry.providers.loader import load_profiles
 from mailferry.roster import sign_ins
-from mailferry.store import accounts, audit, domains, mailboxes, skipped
+from mailferry.store import accounts, api_tokens, audit, domains, mailboxes, nodes, remarks, skipped
+from mailferry.store import sign_ins as sign_ins_kept
 from mailferry.store.database import Database
+from mailferry.store.remarks import RemarkKind
+from mailferry.web.old_hosts import OldHosts, Report
 from mailferry.web.site import make_site
 from tests.browser.conftest import at_once
 from tests.browser.judge import Judge
@@ -76,9 +82,39 @@ def litter(conn: Connection) -> None:
         box = mailboxes.ensure(conn, worst.id, text.encode(), target_name=text.encode())
         skipped.note(conn, box.id, number + 1, reason=text, detail=text)
         audit.write(conn, who=text, what=text, subject=text, detail=text)
+        remarks.note(conn, worst.id, RemarkKind.KEYWORD, text.encode(), number=1, detail=text)
+        nodes.register(conn, "proxy", text, text, number)
+        sign_ins_kept.put(
+            conn, f"{number}{text}", "x", role="domain-reader", domains=[f"{text}.{number}.test"]
+        )
+        api_tokens.add(
+            conn, f"{number}{text}", b"%d" % number, scopes=text, domain=None, added_by=text, expires_at=None
+        )
+    domains.set_rules(conn, DOMAIN, login_form="\n".join(HOSTILE))
     accounts.apply(conn, worst.id, Event.GAVE_UP, epoch=worst.epoch, who="x", detail="x")
     accounts.note(conn, worst.id, source_login=HOSTILE[0], cause=Cause.APP_PASSWORD_REQUIRED)
     accounts.note(conn, worst.id, cause_text="\n".join(HOSTILE), total=900, copied=100)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A line of a connection test, or a mailbox of its preview, whose every word is a host's."""
+
+    text: str
+
+    def __getattr__(self, name: str) -> str:
+        return "fault" if name == "sign" else self.text
+
+
+def gathered(asked: Gathered, _servers: object) -> Deferred[Gathered]:
+    """Stand for DNS and servers that say such things."""
+    return succeed(replace(asked, silent={text: text for text in HOSTILE}))
+
+
+def tested(*_: object, **__: object) -> Deferred[Report]:
+    """Stand for a host whose mailboxes and answers are such."""
+    found: list[Any] = [Seen(text) for text in HOSTILE]
+    return succeed(Report(found, found))
 
 
 @dataclass(frozen=True)
@@ -94,7 +130,12 @@ def hostile(store: Database, make_desk: MakeDesk, judge: Judge) -> Iterator[Host
     store.run_now("litter", litter)
     sign_ins.add(store, ADMIN, Secret(ADMIN_PASSWORD.encode()), who="test")
     judge.old[WORST] = OLD
-    desk = make_desk(old_mailbox=judge, on_reactor=at_once, profiles=hostile_profiles())
+    desk = make_desk(
+        old_mailbox=judge,
+        on_reactor=at_once,
+        profiles=hostile_profiles(),
+        old_hosts=OldHosts(gathered, tested, gathered, tested),
+    )
     site = make_site(desk, doors=())
     with live(site) as where:
         yield Hostile(site, where)
@@ -186,6 +227,10 @@ def test_the_console_shows_hostile_words_as_words(browser: Browser, hostile: Hos
             "/admin/domains",
             "/admin/accounts",
             "/admin/audit",
+            "/admin/sign-ins",
+            "/admin/tokens",
+            "/admin/",
+            f"/admin/domain?name={DOMAIN}",
         ):
             page.goto(path)
             shown = harmless(page, path)
@@ -204,6 +249,40 @@ def test_the_console_shows_hostile_words_as_words(browser: Browser, hostile: Hos
                 harmless(page, path)
         for octets in (hostile_list(), f"target,{HOSTILE[5]}\r\nli@{DOMAIN},x".encode()):
             upload(page, octets)
+
+
+@pytest.mark.slow
+def test_setting_a_domain_up_shows_what_hosts_say_as_words(browser: Browser, hostile: Hostile) -> None:
+    with visit(browser, hostile.address, expected={400, 409}) as page:
+        page.goto("/admin/sign-in")
+        submit(page, name=ADMIN, password=ADMIN_PASSWORD)
+        expect(page.get_by_role("navigation").first).to_be_visible()
+        page.goto("/admin/domains/add")
+        fields = page.locator("main form input[type=text], main form input:not([type])")
+        for button in ("detect", "test", "add"):
+            for place in range(fields.count()):
+                text = HOSTILE[(7 * place + len(button)) % len(HOSTILE)]
+                fields.nth(place).evaluate(
+                    "(field, text) => { field.removeAttribute('maxlength'); field.value = text }", text
+                )
+            page.locator("[name=source]").fill("imaps://imap.old.test")
+            page.locator("[name=source_pop3]").fill("")
+            page.locator("[name=name]").fill(HOSTILE[0] if button == "add" else "new.test")
+            shown = press(page, button)
+            if button == "detect":
+                assert len(shown) > 200
+            page.goto("/admin/domains/add")
+        page.goto(f"/admin/domain?name={DOMAIN}")
+        page.locator("form[action='/admin/domain/test'] button").click()
+        expect(page.locator("#report")).to_be_visible()
+        assert len(harmless(page, "a test of a domain")) > 200
+
+
+def press(page: Page, button: str) -> set[str]:
+    """Press a button of the form; return which texts the answer shows."""
+    page.locator(f"button[name=do][value={button}]").click()
+    page.wait_for_load_state()
+    return harmless(page, button)
 
 
 def hostile_list() -> bytes:

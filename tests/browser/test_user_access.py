@@ -34,6 +34,50 @@ def sign_in(page: Page) -> None:
     expect(page.locator("#headline")).to_be_visible()
 
 
+AT = 1_789_999_200.0  # 2026-09-21 14:00 UTC
+LATE = 1_790_006_400.0  # 2026-09-21 16:00 UTC, which is the next day in Shanghai
+ZONES = {
+    "en-london": ("en", "Europe/London", "21 Sept 2026, 15:00", "21 September 2026"),
+    "zh-shanghai": ("zh", "Asia/Shanghai", "2026年9月21日 22:00", "2026年9月22日"),
+}
+"""Language and zone of a browser, and what it shows of AT as a moment and of LATE as a day."""
+
+
+@pytest.mark.parametrize(("language", "zone", "moment", "day"), ZONES.values(), ids=ZONES)
+def test_times_are_the_readers_own_also_where_the_page_brings_them_later(
+    browser: Browser, address: str, change: Change, language: str, zone: str, moment: str, day: str
+) -> None:
+    with visit(browser, address, language=language, zone=zone) as page:
+        sign_in(page)
+        change(noting(total=10, started_at=AT))
+        expect(page.locator("time").first).to_have_text(moment)
+        change(noting(USER, *FLIP, copied=10, finished_at=LATE))
+        expect(page.locator("#headline")).to_have_text(getattr(USER_PAGE["user.headline.done"], language))
+        expect(page.locator("time").first).to_have_text(day)
+        assert "UTC" not in page.locator("main").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("language", "moment", "day"),
+    [
+        ("en", "21 Sept 2026 14:00 UTC", "21 September 2026 (UTC)"),
+        ("zh", "2026年9月21日 14:00 UTC", "2026年9月21日 (UTC)"),
+    ],
+    ids=["en", "zh"],
+)
+def test_without_scripts_times_name_their_zone(
+    browser: Browser, address: str, change: Change, language: str, moment: str, day: str
+) -> None:
+    with visit(browser, address, language=language, zone="Asia/Shanghai", scripts=False) as page:
+        sign_in(page)
+        change(noting(total=10, started_at=AT))
+        page.goto("/")
+        expect(page.locator("time").first).to_have_text(moment)
+        change(noting(USER, *FLIP, copied=10, finished_at=LATE))
+        page.goto("/")
+        expect(page.locator("time").first).to_have_text(day)
+
+
 STATES = {
     "in_progress": noting(USER, total=5000, copied=1234, skipped=3),
     "failed": noting(USER, Event.GAVE_UP, cause=Cause.AMBIGUOUS_REFUSAL),

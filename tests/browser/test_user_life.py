@@ -120,7 +120,7 @@ def test_a_users_whole_life(page: Page, change: Change, picture: Picture, t: Wor
     change(noting(USER, *FLIP, copied=2400, finished_at=1_790_000_900.0))
     expect(page.get_by_role("heading", name=t("user.headline.done"))).to_be_visible()
     expect(page.locator("#news")).to_contain_text(t("state.done"))
-    expect(page.get_by_text({"en": "September 2026", "zh": "2026年9月21日"}[language])).to_be_visible()
+    expect(page.get_by_text({"en": "21 September 2026", "zh": "2026年9月21日"}[language])).to_be_visible()
     check(page)
 
     change(end_window)

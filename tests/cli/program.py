@@ -117,6 +117,11 @@ class Program:
         said = [paths[name].read_text() for name in ("stdout", "stderr")]
         return Said(tuple(request["words"]), status, said[0], said[1])
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can still run commands."""
+        return self._process.poll() is None
+
     def close(self) -> None:
         """End the process."""
         assert self._process.stdin

@@ -78,7 +78,9 @@ def test_what_cannot_be_moved_by_password_is_explained(bare: Place, resolver: st
     )
     said = bare.well(*words).out
     assert said.startswith("cloud.example: m365 (Microsoft 365)\n")
-    assert "It cannot be moved by the users' passwords: basic authentication is off" in said
+    assert "Microsoft 365 cannot be moved by the users' passwords: basic authentication is off" in said
+    assert "Use Microsoft's own export" in said
+    assert "无法凭用户密码从 Microsoft 365 搬家" in said
     assert "--provider" not in said
     assert "not found out: imap://127.0.0.1:1: " in said
     assert bare.well(*words, "--json").json["movable_by_password"] is False

@@ -33,6 +33,17 @@ def test_a_domain_is_added_shown_listed_changed_and_removed(bare: Place) -> None
     assert "FAULT" not in bare.run("db", "status").out
 
 
+def test_whoever_adds_a_domain_that_no_password_opens_is_told_so_and_what_to_do(empty: Place) -> None:
+    words = ("cloud.example", "--source", NOWHERE, "--provider", "m365")
+    added = empty.run("domain", "add", *words)
+    assert added.status == 0
+    assert "Microsoft 365 cannot be moved by the users' passwords" in added.err
+    assert "Use Microsoft's own export" in added.err
+    assert "无法凭用户密码" in added.err
+    empty.well("domain", "set", "cloud.example", "--provider", "dovecot")
+    assert "OAuth" in empty.run("domain", "set", "cloud.example", "--provider", "m365").err
+
+
 def test_all_faults_of_a_domain_are_told_at_once_and_nothing_is_added(empty: Place) -> None:
     said = empty.run(
         "domain", "add", "firm", "--source", "gopher://x", "--window-days", "0",

@@ -94,6 +94,14 @@ def test_words_that_mean_nothing_are_wrong_use(program: Program, words: tuple[st
     assert said.err or "Usage: mailferry" in said.out
 
 
+def test_a_system_that_no_password_opens_is_not_rehearsed_but_explained(program: Program) -> None:
+    said = program.run("demo", "--once", "--provider", "m365")
+    assert said.status == 2
+    assert "there is no move to rehearse: Microsoft 365 cannot be moved by the users' passwords" in said.err
+    assert "basic authentication is off" in said.err
+    assert "Use Microsoft's own export" in said.err
+
+
 def test_every_fault_of_a_configuration_is_told_with_file_key_and_the_nearest_name(bare: Place) -> None:
     bare.tables["servise"] = {}
     bare.tables["service"]["proxy_proceses"] = 2

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, event
 from mailferry.remote.imap_link import ImapLink
 from mailferry.remote.pop3_link import Pop3Link
 from mailferry.store.database import Database
+from mailferry.store.prepared import Prepared
 from tests.copying.lab_rig import lab
 from tests.copying.rig import NEW, OLD, PASSWORD, Rig, make_rig
 from tests.kit.stores import fresh_database
@@ -63,6 +64,13 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cost]:
         monkeypatch.setattr(kind, "send", sending)
 
     event.listen(Engine, "before_cursor_execute", statement)
+    straight = Prepared.on_driver
+
+    def prepared(*words: Any) -> Any:
+        statement()
+        return straight(*words)
+
+    monkeypatch.setattr(Prepared, "on_driver", prepared)  # it goes past SQLAlchemy
     counted(ImapLink, "imap")
     counted(Pop3Link, "pop3")
     yield cost
@@ -99,7 +107,7 @@ def fresh_store(folder: Path) -> Iterator[Database]:
 
 async def between_labs(folder: Path, messages: int, protocols: Collection[str], counting: Cost) -> Costs:
     """Return the costs of an account of so many messages in three mailboxes, one where there is POP3 alone."""
-    settings: dict[str, Any] = {"batch_messages": BATCH, "read_back": 0.0}
+    settings: dict[str, Any] = {"batch_messages": BATCH, "read_back": 0.0, "slice_seconds": 600.0}
     with fresh_store(folder) as store:
         async with lab(store, protocols=frozenset(protocols), **settings) as rig:
             boxes = [rig.old.inbox, *(rig.old.create(name) for name in (b"Work", b"Play"))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import cast
 
 import pytest
@@ -11,9 +12,12 @@ from mailferry.copying.side_by_side import both
 from mailferry.copying.sides import Endpoints, open_pair
 from mailferry.model.causes import Cause, Refused, Unavailable
 from mailferry.remote.imap_client import ImapClient
+from mailferry.store.database import Database
+from tests.copying.lab_rig import lab
 
 DOWN = Unavailable(Cause.SERVER_DOWN, "nobody there")
 WRONG = Refused(Cause.BAD_CREDENTIALS, "no")
+DATE = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 class Session:
@@ -85,3 +89,18 @@ async def test_a_pair_of_which_one_side_cannot_be_opened_leaves_no_session(broke
         await open_pair(Endpoints(target_imap=target, source_imap=source))
     assert other.closed
     assert raised.value.cause is (Cause.SERVER_DOWN if broken == "source" else Cause.TARGET_DOWN)
+
+
+@pytest.mark.parametrize(("quirks", "pairs"), [((), 2), (("no_multiappend",), 4)], ids=["batches", "single"])
+async def test_more_pairs_copy_to_a_target_that_takes_one_message_at_a_time(
+    lite: Database, quirks: tuple[str, ...], pairs: int
+) -> None:
+    imap = frozenset({"imap"})
+    async with lab(lite, new=quirks, protocols=imap, connections=2, connections_one_by_one=4) as rig:
+        boxes = [rig.old.inbox, *(rig.old.create(b"Box %d" % number) for number in range(6))]
+        for box in boxes:
+            box.add(b"Subject: one\r\n\r\nbody\r\n", internal_date=DATE)
+        assert (await rig.run()).clean
+        assert rig.unlike() == []
+        for host in (rig.source, rig.target):
+            assert len(host.premises.records) == pairs

@@ -68,6 +68,16 @@ def test_both_languages_show_the_same_commands_and_files(english: str, chinese: 
     assert {word for word in there - here if not HAN.search(word)} == set()
 
 
+@pytest.mark.parametrize(("english", "chinese"), PAIRS)
+def test_both_languages_lead_to_the_same_pages_and_pictures(english: str, chinese: str) -> None:
+    def led(page: str) -> set[str]:
+        links = re.findall(r"\]\(([^)#]+)\)", page)
+        return {re.sub(r"-(?:en|zh)\.png$", ".png", link.replace(".zh-CN.md", ".md")) for link in links}
+
+    itself = {Path(english).name}
+    assert led(text(chinese)) - itself == led(text(english)) - itself
+
+
 @pytest.mark.parametrize("chinese", [pair[1] for pair in PAIRS])
 def test_the_chinese_page_is_chinese_throughout(chinese: str) -> None:
     page = re.sub(r"```.*?```", "", text(chinese), flags=re.DOTALL)

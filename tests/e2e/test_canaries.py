@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import re
+import signal
 import socket
 import socketserver
 import sqlite3
@@ -264,7 +266,24 @@ def break_it(stage: Stage) -> None:
         with contextlib.closing(sqlite3.connect(stage.service.state_dir / "mailferry.db")) as locked:
             locked.execute("BEGIN EXCLUSIVE")
             stage.login(1, f"u{MOVED + len(STEPS)}@{DOMAIN}", stage.typed[MOVED + len(STEPS)])
-    stage.service.kill("copier")
+
+
+def crash_it(stage: Stage) -> None:
+    """Have each worker end as a bug in a library would end it; none leaves its memory in a file."""
+    service = stage.service
+
+    def workers() -> list[int]:
+        return [pid for role in ("proxy", "copier", "web") for pid in service.workers(role)]
+
+    pids = until(lambda: found if len(found := workers()) == 4 else None, 60, "all workers are there")
+    before = set(Path.cwd().glob("core*"))  # the service runs in our own folder
+    for pid in pids:
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE), limits
+        os.kill(pid, signal.SIGABRT)
+    until(lambda: len(now := workers()) == 4 and not set(now) & set(pids), 60, "each was replaced")
+    assert service.log.read_text().count(f"exit_status=-{signal.SIGABRT:d}") == len(pids)
+    assert set(Path.cwd().glob("core*")) == before
 
 
 def test_no_password_stands_anywhere_and_one_that_does_is_found(stage: Stage, tmp_path: Path) -> None:
@@ -276,6 +295,7 @@ def test_no_password_stands_anywhere_and_one_that_does_is_found(stage: Stage, tm
         typing.result()
     until(lambda: service.show(f"u0@{DOMAIN}")["phase"] == "SWITCHED", 240, "a user has moved")
     break_it(stage)
+    crash_it(stage)
     log = service.log.read_text()
     assert " debug " in log
     forced = [step for step in STEPS if f"forced at {step}" not in log]

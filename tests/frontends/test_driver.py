@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ from twisted.internet.task import Clock
 
 from mailferry.frontends.driver import DRAIN_SECONDS, Door, DoorTerms
 from mailferry.frontends.visit import LOGIN_SECONDS
-from mailferry.gate.admission import Admission, Admitted, LoginAttempt, Rejected
+from mailferry.gate.admission import Admission, Admitted, LoginAttempt, Rejected, Relayed
 from mailferry.model.access import Protocol, Server, Side, TlsMode
 from mailferry.model.causes import Answer
-from mailferry.model.tap import Deletions, Flow
+from mailferry.model.tap import Flow
 from mailferry.net.connect import Connector
 from mailferry.net.listen import bind, listen
 from mailferry.net.sockets import Listening
@@ -35,19 +35,12 @@ class Row:
     """A live session as the gate's book would keep it."""
 
     def __init__(self) -> None:
-        self.stop: Callable[[], None] | None = None
-        self.quiet_for: Callable[[], float | None] | None = None
+        self.relayed: Relayed | None = None
         self.ends = 0
         self.waiting: list[Deferred[None]] = []
 
-    def attach(
-        self,
-        stop: Callable[[], None],
-        quiet_for: Callable[[], float | None],
-        deletions: Callable[[], Deletions] | None = None,
-        abort: Callable[[str], None] | None = None,
-    ) -> None:
-        self.stop, self.quiet_for, self.deletions, self.abort = stop, quiet_for, deletions, abort
+    def attach(self, relayed: Relayed) -> None:
+        self.relayed = relayed
 
     def ended(self) -> None:
         self.ends += 1
@@ -115,11 +108,11 @@ class Desk:
 class House:
     """A door with a desk behind it, and a backend that records."""
 
-    def __init__(self, terms: DoorTerms, clock: Any = reactor) -> None:
+    def __init__(self, terms: DoorTerms, clock: Any = reactor, **behind: Any) -> None:
         self.desk = Desk()
         self.door = Door(terms, self.desk, reactor=clock, log=get_log("test"))
         sock = bind("127.0.0.1", 0)
-        self.listening: Listening = listen(reactor, sock, self.door.accept, contexts=terms.contexts)
+        self.listening: Listening = listen(reactor, sock, self.door.accept, contexts=terms.contexts, **behind)
         sock.close()
         self.port = self.listening.address.port
         self.clients: list[Talk] = []
@@ -195,6 +188,37 @@ async def test_a_granted_login_is_relayed_with_everything_that_was_pipelined_onc
     client.close()
     await here.row.end()
     await here.close()
+
+
+HERE, ELSEWHERE = ip_network("127.0.0.0/8"), ip_network("192.0.2.0/24")
+
+
+@pytest.mark.hazard("T34")
+@pytest.mark.parametrize(
+    ("webmails", "balanced", "seen"),
+    [
+        ((HERE,), False, "203.0.113.9"),
+        ((ELSEWHERE,), False, "127.0.0.1"),
+        ((), False, "127.0.0.1"),
+        ((HERE,), True, "198.51.100.7"),
+    ],
+    ids=["a webmail", "no webmail", "no webmails at all", "behind a balancer where the webmail is"],
+)
+async def test_who_says_for_whom_he_logs_in_is_believed_from_webmails_networks_alone(
+    webmails: tuple[Any, ...], balanced: bool, seen: str
+) -> None:
+    terms = DoorTerms(IMAP, tls=TlsMode.NONE, plaintext_login=True, webmails=webmails)
+    here = House(terms, proxies=(HERE,) if balanced else ())
+    client = await here.client()
+    if balanced:
+        client.send(b"PROXY TCP4 198.51.100.7 192.0.2.1 40000 143\r\n")
+    await client.expect(b"ready.\r\n")
+    client.send(b'i ID ("x-originating-ip" "203.0.113.9")\r\n' + LOGIN[IMAP])
+    attempt = await here.desk.asked()
+    client.abort()
+    await here.desk.dropped()
+    await here.close()
+    assert attempt.client.host == seen
 
 
 @pytest.mark.hazard("T15")
@@ -496,8 +520,8 @@ async def test_the_gates_book_can_stop_a_session_and_see_whether_it_is_quiet() -
     here.desk.pending[0].callback(await here.admitted(tap=Stoppable()))
     await client.expect(b"a OK")
     client.closes_too = False
-    assert here.row.quiet_for() == float("inf")
-    here.row.stop()
+    assert here.row.relayed.quiet_for() == float("inf")
+    here.row.relayed.stop()
     await client.expect(b"* BYE moving\r\n")
     await (await here.rec.talk()).expect(b"z LOGOUT\r\n")
     await (await here.rec.talk()).gone()

@@ -8,7 +8,7 @@ from mailferry.gate.admission import Admitted
 from mailferry.model.access import Protocol, Side
 from mailferry.model.account import Event, Phase, Trigger
 from mailferry.model.causes import Answer, Cause
-from mailferry.store import accounts, cutovers, sessions
+from mailferry.store import account_listing, accounts, cutovers, sessions
 from mailferry.store.database import db_now
 from tests.gate.conftest import MakeMove
 from tests.kit.move import OLD, OTHER, USER, Move
@@ -191,6 +191,7 @@ async def test_a_master_users_separator_in_a_login_name_is_refused_at_the_door(
 ) -> None:
     move = await begin()
     assert (await move.rejected(b"master secret", name=name)).answer is Answer.REFUSED
+    assert move.database.read_now("count", account_listing.count) == 0, "no account is made of it"
     assert not move.source.premises.records
     assert not move.target.premises.records
 

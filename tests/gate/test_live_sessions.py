@@ -33,8 +33,20 @@ class Rows:
 
     async def session(self) -> Live:
         live = await self.book.open_row(self.account, Protocol.IMAP, Side.SOURCE, Endpoint("192.0.2.1", 1))
-        live.attach(lambda: None, lambda: None, lambda: self.deleted)
+        live.attach(self)
         return live
+
+    def stop(self) -> None:
+        pass
+
+    def abort(self, reason: str) -> None:
+        pass
+
+    def quiet_for(self) -> None:
+        return None
+
+    def deletions(self) -> Deletions:
+        return self.deleted
 
     @property
     def seen(self) -> int:

@@ -8,8 +8,10 @@ import pytest
 
 from mailferry.model.access import Side
 from mailferry.model.account import Event
-from mailferry.store import accounts, engines, passwords
+from mailferry.store import accounts, engines, passwords, sessions
 from mailferry.store.database import Database
+from mailferry.store.glances import Locked
+from mailferry.store.jots import Jots
 from tests.gate.conftest import MakeMove
 from tests.kit.move import OTHER, USER, Move
 
@@ -26,7 +28,7 @@ class Asked:
         self.calls: list[str] = []
         self.statements: list[str] = []
         self.watched: Database | None = None
-        for way in ("glance", "read", "run"):
+        for way in ("glance", "jot", "read", "run"):
             monkeypatch.setattr(Database, way, self._noting(way, getattr(Database, way)))
         connect = sqlite3.connect
 
@@ -113,14 +115,35 @@ async def test_a_login_before_the_flip_is_three_short_questions_and_two_rows_of_
     assert asked.calls == [
         "glance login",
         "glance shield",
-        "run open session",
+        "jot open session",
         "glance password",
-        "run close session",
+        "jot close session",
     ]
     begun = [text for text in asked.statements if text.startswith(("BEGIN", "COMMIT"))]
     assert len(begun) == 4
     others = set(asked.statements) - set(begun)  # SQLite tells a deletion again where it cascades
     assert len(others) == 6  # the questions; the row in; what ended is counted, the row out
+
+
+async def test_while_somebody_else_writes_the_rows_of_a_session_go_by_a_thread(
+    asked: Asked, begin: MakeMove, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move = await proved(begin)
+    await login_and_out(move, Side.SOURCE)
+
+    def locked(*_: object) -> None:
+        raise Locked
+
+    monkeypatch.setattr(Jots, "run", locked)
+    asked.begin(move)
+    await login_and_out(move, Side.SOURCE)
+    assert [call for call in asked.calls if call.endswith("session")] == [
+        "jot open session",
+        "run open session",
+        "jot close session",
+        "run close session",
+    ]
+    assert move.database.read_now("rows", sessions.counts) == {}
 
 
 async def test_a_password_that_the_source_changed_is_read_and_recorded_as_before(

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.deadline(60)
 
 
 async def test_bytes_are_the_sources_and_follow_it(begin: MakeMove) -> None:
-    move = await begin()
+    move = await begin(copy={"pass_interval_seconds": 5})
     store = move.source.mailstore(USER)
     MailGenerator(3).fill(store, 40)
 

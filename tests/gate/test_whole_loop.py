@@ -10,6 +10,7 @@ from mailferry.lab.mail_generator import MailGenerator
 from mailferry.model.access import Protocol, Secret, Side
 from mailferry.model.account import Phase, Trigger
 from mailferry.model.causes import Cause
+from mailferry.model.tap import Deletions
 from mailferry.roster import account_changes
 from mailferry.store import accounts, domains, passwords
 from mailferry.store.domains import DAY
@@ -42,7 +43,7 @@ async def test_nothing_is_flipped_while_a_pop3_session_is_open(begin: MakeMove) 
     fill(move, 5)
     session = await move.admitted(protocol=Protocol.POP3)
     await move.copy()
-    await move.time.advance(120)  # the copy is long complete by then
+    await move.time.advance(120, step=5)  # the copy is long complete by then
     assert move.phase() is Phase.PRECOPY
     await move.logout(session)
     await move.wait_for(Phase.SWITCHED)
@@ -57,12 +58,22 @@ async def test_an_imap_session_in_idle_is_ended_before_the_freeze(begin: MakeMov
     session = await move.admitted()
     asked = []
 
-    def stop() -> None:
-        if not asked:
-            asked.append(move.phase())
-            ensureDeferred(move.logout(session))
+    class Idle:
+        def stop(self) -> None:
+            if not asked:
+                asked.append(move.phase())
+                ensureDeferred(move.logout(session))
 
-    session.session.attach(stop, lambda: math.inf)
+        def abort(self, reason: str) -> None:
+            raise AssertionError(reason)
+
+        def quiet_for(self) -> float:
+            return math.inf
+
+        def deletions(self) -> Deletions:
+            return Deletions()
+
+    session.session.attach(Idle())
     await move.copy()
     await move.wait_for(Phase.SWITCHED)
     assert asked == [Phase.PRECOPY], "the session was ended before the account was frozen"
@@ -93,7 +104,7 @@ async def test_a_source_that_goes_away_during_the_copy_is_waited_for(begin: Make
     await move.parts.keeper.settled()
     await move.source.switch_off("imap")
     await move.copy()
-    await move.time.advance(300)
+    await move.time.advance(300, step=5)
     account = move.known()
     assert account.cause is Cause.SERVER_DOWN
     assert account.phase is Phase.PRECOPY
@@ -127,7 +138,7 @@ async def test_an_imported_account_is_copied_and_waits_for_its_user(begin: MakeM
     admission = await move.admitted()
     assert admission.side is Side.SOURCE
     await move.logout(admission)
-    await move.until(lambda: move.phase() is Phase.SWITCHED, within=301)
+    await move.time.until(lambda: move.phase() is Phase.SWITCHED, within=305, step=5)
 
 
 @pytest.mark.hazard("T32")

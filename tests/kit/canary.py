@@ -89,5 +89,8 @@ def search_processes(pids: Iterable[int], passwords: Iterable[str | bytes]) -> l
                 octets = Path(f"/proc/{pid}/{part}").read_bytes()
             except (FileNotFoundError, ProcessLookupError):
                 continue
+            except PermissionError:
+                assert part == "environ", "arguments are for everybody to see"
+                continue  # not even the same user may look into this process
             found += search(octets, wanted, f"/proc/{pid}/{part}")
     return found

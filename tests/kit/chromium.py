@@ -128,9 +128,10 @@ def visit(
     dark: bool = False,
     phone: bool = False,
     scripts: bool = True,
+    zone: str | None = None,
     expected: Collection[int] = (),
 ) -> Iterator[Page]:
-    """Open a page of a fresh profile at `site`, such as http://127.0.0.1:8080."""
+    """Open a page of a fresh profile at `site`, such as http://127.0.0.1:8080; `zone` as "Asia/Shanghai"."""
     context = browser.new_context(
         base_url=site,
         locale=LANGUAGES[language],
@@ -139,6 +140,7 @@ def visit(
         device_scale_factor=1,
         has_touch=phone,
         java_script_enabled=scripts,
+        timezone_id=zone,
         reduced_motion="reduce",
     )
     context.set_default_timeout(WAIT_MS)

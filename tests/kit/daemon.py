@@ -151,18 +151,17 @@ def run_as(
 
 def descendants(pid: int) -> dict[int, int]:
     """Return what `pid` started, and what that started: process id -> when it was born (clock ticks)."""
-    everything: dict[int, tuple[int, int]] = {}
+    started: dict[int, dict[int, int]] = {}
     for entry in os.scandir("/proc"):
         if entry.name.isdigit() and (known := _parent_and_birth(int(entry.name))) is not None:
-            everything[int(entry.name)] = known
+            parent, born = known
+            started.setdefault(parent, {})[int(entry.name)] = born
     found: dict[int, int] = {}
     queue = [pid]
     while queue:
-        above = queue.pop()
-        for child, (parent, born) in everything.items():
-            if parent == above and child not in found:
-                found[child] = born
-                queue.append(child)
+        children = started.pop(queue.pop(), {})
+        found.update(children)
+        queue.extend(children)
     return found
 
 

@@ -38,7 +38,7 @@ class Recipe:
     system: tuple[str, ...]
     """Glob patterns of the program on a machine that has it installed; the last match wins."""
     version: tuple[str, ...]
-    """Arguments that make the program print its version."""
+    """Arguments that make the program print its version; none where it tells another's or nothing."""
     only: tuple[str, ...] = ()
     """Members to unpack, where the rest of a package is large and of no use here."""
     libraries: bool = True
@@ -100,7 +100,7 @@ RECIPES: Mapping[str, Recipe] = {
         version=("--version",),
         also=("/usr/share/fonts/truetype/wqy/wqy-microhei.ttc",),
     ),
-    "mandoc": Recipe("usr/bin/mandoc", ("mandoc",), ("/usr/bin/mandoc",), ("--version",)),
+    "mandoc": Recipe("usr/bin/mandoc", ("mandoc",), ("/usr/bin/mandoc",), ()),
     "promtool": Recipe(
         "usr/bin/promtool",
         ("prometheus",),
@@ -156,9 +156,11 @@ RECIPES: Mapping[str, Recipe] = {
             "libjs-jstimezonedetect",
         ),
         system=("/usr/bin/php8*",),
-        version=("-n", "--version"),
+        version=(),
         also=("/usr/share/roundcube/index.php",),
     ),
+    "imapproxy": Recipe("usr/sbin/imapproxyd", ("imapproxy",), ("/usr/sbin/imapproxyd",), ()),
+    "sslscan": Recipe("usr/bin/sslscan", ("sslscan",), ("/usr/bin/sslscan",), ("--version",)),
     "postgresql": Recipe(
         "usr/lib/postgresql/*/bin/postgres",
         ("postgresql",),
@@ -194,8 +196,8 @@ class Found:
 
     @property
     def version(self) -> str:
-        """The first version number that the program tells of itself."""
-        return _version(self.name, str(self.program))
+        """The version of the package it was unpacked from, or what an installed program tells of itself."""
+        return _installed_version(self.name) if self.root == Path("/") else _unpacked_version(self.name)
 
 
 def find(name: str) -> Found:
@@ -394,12 +396,28 @@ def _matches(root: Path, pattern: str) -> list[Path]:
 
 
 @cache
-def _version(name: str, program: str) -> str:
-    ran = subprocess.run(
-        [program, *RECIPES[name].version],
-        env={**os.environ, "HOME": "/tmp", **find(name).env},  # fetchmail wants a home that exists
-        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+def _unpacked_version(name: str) -> str:
+    """Read it from the archives' names: to ask each program would take seconds in every run."""
+    package = re.escape(RECIPES[name].packages[0])
+    archives = (CACHE / name / "complete").read_text()
+    number = re.search(rf"^{package}(?:-\d+)?_(?:\d+%3a)?(\d+(?:\.\d+)+)", archives, re.MULTILINE)
+    return number[1] if number else "of unknown version"
+
+
+@cache
+def _installed_version(name: str) -> str:
+    recipe = RECIPES[name]
+    ask = [str(find(name).program), *recipe.version]
+    if not recipe.version:
+        ask = ["dpkg-query", "-W", "-f", "${Version}", recipe.packages[0]]
+    try:
+        ran = subprocess.run(
+            ask,
+            env={**os.environ, "HOME": "/tmp"},  # fetchmail wants a home that exists
+            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except FileNotFoundError:  # no Debian
+        return "of unknown version"
     number = re.search(r"\d+(?:\.\d+)+", ran.stdout + ran.stderr)
     return number[0] if number else "of unknown version"
 

@@ -64,6 +64,7 @@ from tests.kit.fuzz_octets import (
     pop3_octets,
     pop3_server,
 )
+from tests.kit.fuzz_requests import REQUESTS
 
 KEPT_BEFORE_LOGIN = 16 * 1024
 REFUSED_IN_RELAY = re.compile(rb"COMPRESS|STARTTLS|AUTHENTICATE", re.IGNORECASE)
@@ -435,4 +436,5 @@ TARGETS: Mapping[str, Target] = {
     "proxy header": Target(_PROXY, _proxy_header),
     "addresses": Target(st.text(max_size=40) | st.emails(), _address),
     "account csv": Target(_CSV.map(lambda text: text.encode("utf-8", "replace")) | st.binary(), _account_csv),
+    **{name: Target(*target) for name, target in REQUESTS.items()},
 }

@@ -9,7 +9,8 @@
     test = "tests/wire/test_line_buffer.py::test_what_came_before_tls_is_refused"
 
 `python -m tests.kit.guards [ID ...]` prints a row for each and ends with `N passed, M failed`.
-A guard passes when its test is green with it and red without it.
+A guard passes when its test is green with it and red without it. All tests run once with every guard,
+in few runs, because most of a small run is its start; then each guard is taken out alone.
 """
 
 from __future__ import annotations
@@ -24,18 +25,29 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
+from typing import TypeVar
 
 from tests.kit import debian
 
+T = TypeVar("T")
+
 NOT_COPIED = shutil.ignore_patterns(
-    ".git", ".venv", ".cache", "__pycache__", ".*_cache", ".hypothesis", "dist", "*.egg-info", "node_modules"
+    ".git", ".venv", ".cache", ".*_cache", ".hypothesis", "dist", "*.egg-info", "node_modules"
 )
 FAILED, TEST_SECONDS = 1, 300
+TIMES_SLOWER, MORE_SECONDS = 10, 60
+"""A test hangs without its guard when it takes so many times as long as with it, and so much more."""
+JOBS = (os.cpu_count() or 1) + 1
+"""Tests wait for sockets and clocks besides."""
+RUNS_A_JOB = 3
+"""In how many parts each job runs the tests that should be green."""
 
 
 @dataclass(frozen=True)
@@ -100,27 +112,100 @@ def misplaced(guard: Guard, root: Path) -> str:
     return "" if name in defined else f"{file} has no {name or 'test function named'}"
 
 
-def judge(guard: Guard, root: Path, *, known_green: bool = False) -> Verdict:
-    """Run the guard's test with it, unless that is known to be green, and without it."""
+class Workplace:
+    """A copy of the project at `folder`, in which one guard after the other is taken out and put back."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._taken_out = 0
+
+    def run(self, tests: Sequence[str], *options: str, seconds: float) -> tuple[int, str]:
+        """Run tests of the copy; return the exit status and all that was said."""
+        with tempfile.TemporaryDirectory(prefix="guards-") as examples:  # those of one guard are no other's
+            env = {
+                **os.environ,
+                "PYTHONPATH": f"{self.folder / 'src'}:{self.folder}",  # started programs run the copy too
+                "MAILFERRY_PEERS": str(debian.CACHE),
+                "HYPOTHESIS_STORAGE_DIRECTORY": examples,
+            }
+            argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "", "--durations=0"]
+            try:
+                ran = subprocess.run(
+                    [*argv, *options, *tests],
+                    cwd=self.folder, env=env, capture_output=True, text=True, check=False, timeout=seconds,
+                )  # fmt: skip
+            except subprocess.TimeoutExpired:
+                return FAILED, f"not done after {seconds:.0f} s"
+        return ran.returncode, ran.stdout + ran.stderr
+
+    def green(self, tests: Sequence[str]) -> dict[str, float]:
+        """Run all of them; return those that passed, each with the seconds that it took."""
+        report = self.folder / "report.xml"
+        self.run(tests, f"--junitxml={report}", seconds=TEST_SECONDS * len(tests))
+        if not report.exists():
+            return {}
+        cases: dict[str, list[ET.Element]] = {test: [] for test in tests}
+        for case in ET.parse(report).iter("testcase"):
+            name = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"
+            for test in {name, name.partition("[")[0]} & cases.keys():
+                cases[test].append(case)
+        report.unlink()
+        return {
+            test: sum(float(case.get("time", 0)) for case in found)
+            for test, found in cases.items()
+            if found
+            and not any(
+                case.find(word) is not None for case in found for word in ("failure", "error", "skipped")
+            )
+        }
+
+    @contextmanager
+    def without(self, guard: Guard) -> Iterator[Path]:
+        """Take a guard out of the copy meanwhile. Each time the file is of another time: bytecode goes by that."""
+        path = self.folder / guard.file
+        octets, known = path.read_bytes(), path.stat()
+        self._taken_out += 1
+        changed = known.st_mtime + 10 * self._taken_out
+        path.write_text(path.read_text().replace(guard.find, guard.replace))
+        os.utime(path, (changed, changed))
+        try:
+            yield path
+        finally:
+            path.write_bytes(octets)
+            os.utime(path, ns=(known.st_atime_ns, known.st_mtime_ns))
+
+
+@contextmanager
+def workplace(root: Path) -> Iterator[Workplace]:
+    """Copy the project for a while."""
+    with tempfile.TemporaryDirectory(prefix="guards-", ignore_cleanup_errors=True) as folder:
+        copy = Path(folder) / "project"
+        shutil.copytree(root, copy, ignore=NOT_COPIED, symlinks=True)
+        yield Workplace(copy)
+
+
+def judge(guard: Guard, place: Workplace, green: Mapping[str, float]) -> Verdict:
+    """Run the guard's test without it; before that with it, unless it is among the `green`."""
     started = time.monotonic()
 
     def verdict(fault: str) -> Verdict:
         return Verdict(guard, fault, time.monotonic() - started)
 
-    if fault := misplaced(guard, root):
+    if fault := misplaced(guard, place.folder):
         return verdict(fault)
-    with _copy(root) as copy:
-        if not known_green:
-            code, said = _run([guard.test], copy)
-            if not _passed(code, said):
-                return verdict(f"with the guard its test did not pass: {_last_line(said)}")
-        path = copy / guard.file
-        path.write_text(path.read_text().replace(guard.find, guard.replace))
+    seconds = float(TEST_SECONDS)
+    if guard.test in green:
+        seconds = min(seconds, TIMES_SLOWER * green[guard.test] + MORE_SECONDS)
+    else:
+        code, said = place.run([guard.test], "-x", seconds=seconds)
+        if not _passed(code, said):
+            return verdict(f"with the guard its test did not pass: {_last_line(said)}")
+    with place.without(guard) as path:
         try:
             compile(path.read_text(), str(path), "exec") if path.suffix == ".py" else None
         except SyntaxError as error:
             return verdict(f"without the guard the file does not compile: {error}")
-        code, said = _run([guard.test], copy)
+        code, said = place.run([guard.test], "-x", seconds=seconds)
     if code == 0:
         return verdict("its test stayed green without it")
     if code != FAILED:
@@ -128,60 +213,45 @@ def judge(guard: Guard, root: Path, *, known_green: bool = False) -> Verdict:
     return verdict("")
 
 
-def run(root: Path, file: Path, *, only: Sequence[str] = (), jobs: int = 2) -> list[Verdict]:
-    """Judge every guard of `file` (or those in `only`), some at a time, in the order of the file."""
+def run(root: Path, file: Path, *, only: Sequence[str] = (), jobs: int = JOBS) -> list[Verdict]:
+    """Judge every guard of `file` (or those in `only`), some at a time; the verdicts stand as the file's rows."""
     guards = [guard for guard in load(file) if not only or guard.id in only]
     tests = sorted({guard.test for guard in guards if not misplaced(guard, root)})
-    green = False
-    if len(tests) > 1:  # one run for all of them: most of a small run is its start
-        with _copy(root) as copy:
-            green = _passed(*_run(tests, copy))
-    with ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(lambda guard: judge(guard, root, known_green=green), guards))
+    with ExitStack() as ending:
+        free: SimpleQueue[Workplace] = SimpleQueue()
+        for _ in range(jobs):
+            free.put(ending.enter_context(workplace(root)))
+
+        def somewhere(work: Callable[[Workplace], T]) -> T:
+            place = free.get()
+            try:
+                return work(place)
+            finally:
+                free.put(place)
+
+        pool = ending.enter_context(ThreadPoolExecutor(jobs))
+        green: dict[str, float] = {}
+        if len(guards) > 1:
+            for found in pool.map(lambda part: somewhere(lambda at: at.green(part)), _parts(tests, jobs)):
+                green |= found
+        longest_first = sorted(guards, key=lambda guard: -green.get(guard.test, TEST_SECONDS))
+        verdicts = pool.map(lambda one: somewhere(lambda at: judge(one, at, green)), longest_first)
+        return sorted(verdicts, key=lambda verdict: guards.index(verdict.guard))
 
 
-@contextmanager
-def _copy(root: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="guards-", ignore_cleanup_errors=True) as folder:
-        copy = Path(folder) / "project"
-        shutil.copytree(root, copy, ignore=NOT_COPIED, symlinks=True)
-        yield copy
+def _parts(tests: Sequence[str], jobs: int) -> list[list[str]]:
+    """Divide tests for some runs, those of a file together."""
+    files = sorted({test.partition("::")[0] for test in tests})
+    count = min(len(files), jobs * RUNS_A_JOB)
+    return [
+        [test for test in tests if test.partition("::")[0] in files[number::count]] for number in range(count)
+    ]
 
 
 def _passed(code: int, said: str) -> bool:
     """Whether every test of a run passed; a skipped one shows nothing."""
     last = _last_line(said)
     return code == 0 and " passed" in last and "skipped" not in last
-
-
-def _run(tests: Sequence[str], copy: Path) -> tuple[int, str]:
-    env = {
-        **os.environ,
-        "PYTHONPATH": f"{copy / 'src'}:{copy}",  # programs that a test starts are to run the copy too
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "MAILFERRY_PEERS": str(debian.CACHE),
-        "HYPOTHESIS_STORAGE_DIRECTORY": str(copy / ".hypothesis"),
-    }
-    argv = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-x",
-        "-p",
-        "no:cacheprovider",
-        "-m",
-        "",
-        "--durations=0",
-        *tests,
-    ]
-    try:
-        ran = subprocess.run(
-            argv, cwd=copy, env=env, capture_output=True, text=True, check=False, timeout=TEST_SECONDS
-        )
-    except subprocess.TimeoutExpired:
-        return FAILED, f"not done after {TEST_SECONDS} s"
-    return ran.returncode, ran.stdout + ran.stderr
 
 
 def _last_line(said: str) -> str:
@@ -193,7 +263,7 @@ def main(arguments: Sequence[str] | None = None, *, root: Path = debian.ROOT) ->
     """Print the table; 0 only when there are guards and all of them passed."""
     parser = argparse.ArgumentParser(prog="guards", description="take guards out; their tests must fail")
     parser.add_argument("id", nargs="*", help="only these")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=JOBS)
     chosen = parser.parse_args(arguments)
     verdicts = run(root, root / "tests" / "guards.toml", only=chosen.id, jobs=chosen.jobs)
     width = max((len(verdict.guard.id) for verdict in verdicts), default=0)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import uvicorn
 from fastapi import FastAPI
 
+from mailferry.web.sockets import send_at_once
+
 _START_SECONDS = 20.0
 
 
@@ -18,6 +20,7 @@ _START_SECONDS = 20.0
 def live(site: FastAPI) -> Iterator[str]:
     """Serve `site` on a free port of 127.0.0.1 and give its address."""
     listening = socket.create_server(("127.0.0.1", 0))
+    send_at_once(listening)
     server = uvicorn.Server(uvicorn.Config(site, log_config=None, access_log=False, lifespan="off"))
     server.capture_signals = contextlib.nullcontext  # signals are the test run's
     ready = threading.Event()

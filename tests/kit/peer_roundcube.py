@@ -80,7 +80,7 @@ class Roundcube(PeerProcess):
         (self._site / "plugins").mkdir()
         for entry in (packaged / "plugins").iterdir():
             (self._site / "plugins" / entry.name).symlink_to(entry)
-        shutil.copytree(CONF / "roundcube/plugins/mailferry_state", self._site / "plugins/mailferry_state")
+        shutil.copytree(CONF / "roundcube/plugins", self._site / "plugins", dirs_exist_ok=True)
 
     def _services(self) -> tuple[str, ...]:
         return ("web",)

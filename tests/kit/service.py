@@ -1,16 +1,20 @@
 """The service as an administrator runs it: a configuration, real processes, the command line.
 
 `Service` writes a configuration into a temporary directory, runs `mailferry` commands against it and
-`mailferry serve` as real processes, so that any of them can be killed.
+`mailferry serve` as real processes, so that any of them can be killed. A command forks from a process that
+has loaded the program (`tests/cli/warm.py`): tests ask for an account's state some times a second.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import select
 import signal
 import subprocess
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +25,7 @@ from mailferry.config.toml_text import Table, toml_tables
 from mailferry.lab.free_ports import free_port
 from mailferry.lab.rehearsed_service import local_listener
 from mailferry.lab.service_process import ServiceProcess
+from tests.cli.program import FOR_COMMANDS, Program
 
 READY_SECONDS = 240.0
 """Tests share their machine with many others; who waits for nothing waits no longer for this."""
@@ -35,6 +40,21 @@ def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
             return value
         select.select([], [], [], 0.1)
     raise AssertionError(f"not within {seconds:g} s: {what}")
+
+
+_one_command = threading.Lock()
+_loaded: list[Program] = []
+
+
+def _program() -> Program:
+    """Return the loaded program of this run, started when first asked for, and again if somebody ended it."""
+    if not _loaded or not _loaded[-1].alive:
+        folder = tempfile.TemporaryDirectory(prefix="commands-")
+        program = Program(Path(folder.name), FOR_COMMANDS)
+        atexit.register(folder.cleanup)
+        atexit.register(program.close)  # before its folder
+        _loaded.append(program)
+    return _loaded[-1]
 
 
 @dataclass
@@ -105,11 +125,14 @@ class Service:
             tables["passwords.passwd-file"] = {"path": self.passwd_file}
         return toml_tables(tables) + self.extra
 
-    def run(
-        self, *words: str, stdin: str | None = None, check: bool = True
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one mailferry command to its end."""
-        return self._processes.run(*words, stdin=stdin, check=check)
+        if "serve" in words:  # loads some modules later than others
+            return self._processes.run(*words, check=check)
+        with _one_command:
+            said = _program().run("--config", self.config, *words, environment=self.environment)
+        assert not check or said.status == 0, said
+        return subprocess.CompletedProcess(words, said.status, said.out, said.err)
 
     def show(self, address: str) -> dict[str, Any]:
         """Return `account show --json`."""

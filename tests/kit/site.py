@@ -50,6 +50,11 @@ endpoint = "tcp:{pop3}:interface=127.0.0.1"
 tls = "none"
 proxy_protocol_from = ["127.0.0.0/8"]
 [[listen]]
+service = "imap"
+endpoint = "tcp:{webmail}:interface=127.0.0.1"
+tls = "none"
+webmail_from = ["127.0.0.1/32"]
+[[listen]]
 service = "sasl"
 endpoint = "{sasl}"
 """
@@ -81,7 +86,9 @@ class Site:
     sasl_path: Path | None = None
     """A socket in the file system for Postfix, in place of a port."""
     ports: dict[str, int] = field(
-        default_factory=lambda: {name: free_port() for name in ("auth_http", "imap", "pop3", "sasl")}
+        default_factory=lambda: {
+            name: free_port() for name in ("auth_http", "imap", "pop3", "webmail", "sasl")
+        }
     )
 
     def __post_init__(self) -> None:
@@ -256,6 +263,10 @@ class Site:
         """Return protocol and client's address of each login of a user at a host, our own included."""
         line = re.compile(r"(imap|pop3)-login: (?:Info: )?Login: user=<([^>]+)>.*? rip=([^,]+),")
         return [(kind, rip) for kind, who, rip in line.findall(server.log_text()) if who == user]
+
+    def refusals(self, server: Dovecot, user: str) -> list[str]:
+        """Return what a host logged of each login of a user that it refused."""
+        return [x for x in server.log_text().splitlines() if "auth failed" in x and f"<{user}>" in x]
 
     def relayed(self, protocol: str, side: str) -> int:
         """Return how many sessions went through us and have ended."""

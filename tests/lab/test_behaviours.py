@@ -100,6 +100,16 @@ def bad_pop3(desk: Desk) -> Any:
     return desk.pop3("bad")
 
 
+def stranger(desk: Desk) -> Any:
+    return desk.imap(None).login("nobody@example.test", SECRET)
+
+
+def stranger_pop3(desk: Desk) -> Any:
+    client = desk.pop3(None)
+    client.user("nobody@example.test")
+    return client.pass_(SECRET)
+
+
 def good_pop3(desk: Desk) -> Any:
     return desk.pop3().welcome
 
@@ -267,6 +277,10 @@ CASES: list[tuple[str, str, Work, dict[str, Any]]] = [
     ("netease_ipdeny", "ERR.LOGIN.IPDENY", good_pop3, {}),
     ("netease_expired", "ERR.LOGIN.USRSTATUS2", good_pop3, {}),
     ("netease_domain_expired", "ERR.LOGIN.DOMAINEXPED", good_pop3, {}),
+    ("netease_unknown_user", "ERR.LOGIN.USERNOTEXIST", stranger, {}),
+    ("netease_unknown_user", "ERR.LOGIN.USERNOTEXIST", stranger_pop3, {}),
+    ("unknown_user", "[AUTHENTICATIONFAILED] No such user", stranger, {}),
+    ("unknown_user_gbk", r"\xd3\xc3\xbb\xa7\xb2\xbb\xb4\xe6\xd4\xda", stranger_pop3, {}),
     ("aliyun_lock", "Authentication failed", locked, {}),
     ("post_cutover_block", "LOGIN failed.", good, {}),
     ("greeting_bye", "BYE Temporarily unavailable", good, {}),
@@ -420,6 +434,18 @@ async def test_a_client_of_another_make_meets_it(
         without = await blocking(attempt, host, trust, work)
     assert expected in with_it
     assert with_it != without, "and would not without the quirk"
+
+
+@pytest.mark.parametrize("quirk", ["netease_unknown_user", "unknown_user", "unknown_user_gbk"])
+async def test_a_wrong_password_does_not_read_like_an_address_that_the_host_does_not_have(
+    quirk: str, made: Any
+) -> None:
+    _files, trust = made
+    async with hosted(quirk) as host:
+        told = [await blocking(attempt, host, trust, work) for work in (bad, bad_pop3)]
+    async with hosted() as host:
+        usual = [await blocking(attempt, host, trust, work) for work in (bad, bad_pop3)]
+    assert told == usual
 
 
 def test_the_list_has_forty_nine_rows_of_known_quirks() -> None:

@@ -88,6 +88,7 @@ def test_the_story_holds_with_two_real_dovecots(tmp_path: Path, monkeypatch: pyt
     [
         ({"sabotage": "lost"}, "write one of lose, twice"),
         ({"provider": "aol"}, "netease_qiye"),
+        ({"provider": "m365"}, "no move to rehearse: Microsoft 365 cannot be moved by the users' passwords"),
         ({"quirks": ("pop3_lok",)}, "did you mean pop3_lock"),
         ({"dovecot": True, "quirks": ("pop3_lock",)}, "no quirks"),
     ],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from mailferry.model.access import Secret
@@ -11,7 +14,7 @@ from mailferry.roster import account_changes
 from mailferry.store import accounts, mailboxes, skipped
 from tests.kit.move import DOMAIN, OLD, USER, Move
 from tests.life.conftest import Service
-from tests.life.steps import DAY, HOUR, logged_in_once, source_logins
+from tests.life.steps import DAY, HOUR, MINUTE, logged_in_once, source_logins
 
 pytestmark = [pytest.mark.deadline(60), pytest.mark.hazard("D25")]
 
@@ -47,6 +50,40 @@ async def test_bodies_that_the_provider_restores_on_the_second_day_come_by_thems
     await move.time.until(lambda: move.phase() is Phase.SWITCHED, within=3 * DAY, step=6 * HOUR)
     assert not move.unlike()
     assert move.known().skipped == 0
+
+
+async def test_a_header_of_a_message_that_pop3_alone_shows_is_no_copy_and_the_rest_comes_by_itself(
+    service: Service,
+) -> None:
+    quirks = frozenset({"imap_window_30d", "pop3_header_only"})
+    move = await service(source_quirks=quirks, provider="net263")
+    fill(move)
+    old = datetime.now(UTC).replace(microsecond=0) - timedelta(days=90)
+    octets = b"Subject: old\r\n\r\n%s\r\n" % (b"body " * 1000)
+    move.source.mailstore(USER).deliver(octets, internal_date=old)
+    await logged_in_once(move)
+    await move.copy()
+    await move.until(lambda: waits(move))
+    account = move.known()
+    assert (account.phase, account.copied, account.skipped, account.completeness) == (
+        Phase.PRECOPY, 3, 1, "poor",
+    )  # fmt: skip
+    assert "(POP3 only): 1 messages came without their bodies" in (account.cause_text or "")
+    assert len(move.target.mailstore(USER).inbox.messages) == 4, "its header is kept for want of better"
+    await move.time.advance(DAY, step=6 * HOUR)
+    for _ in range(3):
+        await move.time.advance(5 * MINUTE, step=MINUTE)
+        assert (waits(move), move.known().completeness) == (True, "poor"), "between two looks as well"
+    assert move.known().copied == 3
+
+    move.source.premises.quirks.discard("pop3_header_only")
+    await move.time.until(lambda: move.known().copied == 4, within=3 * DAY, step=6 * HOUR)
+    await move.time.advance(HOUR, step=10 * MINUTE)
+    assert (waits(move), move.known().completeness) == (True, "suspect"), "IMAP still hides it"
+    move.source.premises.quirks.discard("imap_window_30d")
+    await move.time.until(lambda: move.phase() is Phase.SWITCHED, within=3 * DAY, step=6 * HOUR)
+    held = Counter(t.sha256 for t in move.target.mailstore(USER).fingerprint().elements())
+    assert held == Counter(t.sha256 for t in move.source.mailstore(USER).fingerprint().elements())
 
 
 async def test_an_administrator_may_take_what_there_is_and_the_rest_still_comes_later(

@@ -13,15 +13,17 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, update
 
+from mailferry.lab.premises import LabAccount
 from mailferry.model.access import Protocol
 from mailferry.model.account import Event, Phase
 from mailferry.model.causes import Cause
+from mailferry.plan.refusal_context import WHOLE_DOMAIN
 from mailferry.store import accounts, notices, source_checks
 from mailferry.store.faults import StoreUnavailable
 from mailferry.store.notices import Audience, Notice
 from mailferry.store.schema import domains as table
 from tests.kit.clocked import WorldTime
-from tests.kit.move import DOMAIN, USER, Move
+from tests.kit.move import DOMAIN, OLD, USER, Move
 from tests.kit.receivers import MailReceiver, WebReceiver, mail_receiver, web_receiver
 from tests.kit.scripted import hang_up
 from tests.life.conftest import Service
@@ -122,6 +124,29 @@ async def test_who_has_moved_finds_one_message_in_the_new_inbox(service: Service
     assert "密码与原来相同" in plain.get_content()
     assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
     assert told(move, inbox=False) == []
+
+
+@pytest.mark.parametrize(
+    ("language", "subject", "words"),
+    [
+        ("en", "Your mailbox has moved", "Your password is the same"),
+        ("zh", "邮箱搬家已完成", "密码与原来相同"),
+    ],
+    ids=["en", "zh"],
+)
+async def test_a_domain_of_one_language_gets_its_letters_in_that_alone(
+    service: Service, time: WorldTime, language: str, subject: str, words: str
+) -> None:
+    move = await service()
+    move.set_rules(notices="done", language=language)
+    await switched(move)
+    await time.until(lambda: told(move), within=LOOK + 1)
+    (message,) = told(move)
+    plain = message.get_body(("plain",))
+    assert plain is not None
+    assert message["Subject"] == subject
+    assert words in plain.get_content()
+    assert plain.get_content().isascii() is (language == "en")
 
 
 async def test_a_domain_that_wants_none_gets_none(service: Service, time: WorldTime) -> None:
@@ -336,6 +361,41 @@ async def test_domains_in_trouble_and_windows_that_end_are_told_once(
     assert "7 days" in kinds[0][1]
     assert "7 days" in kinds[1][1], "it was moved"
     assert "1 days" in kinds[2][1]
+
+
+async def test_a_source_that_shuts_a_whole_domain_out_is_told_by_both_ways_once(
+    service: Service, time: WorldTime, tmp_path: Path, web: WebReceiver, relay: MailReceiver
+) -> None:
+    users = [f"user{number}@{DOMAIN}" for number in range(WHOLE_DOMAIN)]
+    mail = {"relay": f"smtp://127.0.0.1:{relay.port}?tls=none", "to": ["boss@site.test"]}
+    move = await service(
+        source_accounts={name: LabAccount(password=OLD) for name in users},
+        notices={"webhook": hook(tmp_path, web), "mail": mail},
+    )
+    move.set_rules(paused=True, language="both")
+    for name in users:
+        await move.logout(await move.admitted(name=name))
+    await time.advance(25 * 60 * MINUTE, step=60 * MINUTE)
+    await move.copy()
+    move.source.premises.quirks.add("post_cutover_block")
+    for name in users[:-1]:
+        await move.rejected(OLD, name=name)
+    await time.advance(2 * LOOK, step=LOOK)
+    assert not web.posted, "so many may have changed their passwords"
+    await move.rejected(OLD, name=users[-1])
+    await time.until(lambda: web.posted and relay.mails, within=2 * LOOK)
+    (told_once,) = posts(web)
+    assert (told_once["kind"], told_once["domain"]) == ("source_refuses_all", DOMAIN)
+    assert (told_once["cause"], told_once["who_must_act"]) == ("source_refuses_domain", "administrator")
+    assert told_once["accounts"]["count"] == WHOLE_DOMAIN
+    ((_, recipients, octets),) = relay.mails
+    assert [recipient.rpartition(b":")[2] for recipient in recipients] == [b"<boss@site.test>"]
+    message = email.message_from_bytes(octets, policy=email.policy.default)
+    assert DOMAIN in message["Subject"]
+    assert told_once["text"]["zh"].splitlines()[0] in message.get_content()
+    await move.rejected(OLD, name=users[0])
+    await time.advance(10 * MINUTE, step=STEP)
+    assert (len(web.posted), len(relay.mails)) == (1, 1)
 
 
 async def test_the_same_goes_out_by_mail(service: Service, time: WorldTime, relay: MailReceiver) -> None:

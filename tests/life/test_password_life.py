@@ -44,11 +44,12 @@ Begin = Callable[..., Awaitable[Move]]
 def begin(service: Service, time: WorldTime, start_peer: Callable[..., Any]) -> Begin:
     """A function that starts the service before a real Dovecot."""
 
-    async def start(scheme: str = "SSHA512") -> Move:
+    async def start(scheme: str = "SSHA512", **sql: str) -> Move:
         target = RealTarget(start_peer, scheme)
         time.outside.append(target.outside)
         target.choose(HANDED_OUT)
-        move = await service(target=target, passwords=target.settings)
+        settings = {**target.settings, "sql": {"url": target.url, **sql}}
+        move = await service(target=target, passwords=settings)
         choose_password(move.source, FIRST)
         return move
 
@@ -167,6 +168,22 @@ async def test_a_password_that_the_target_cannot_hold_stays_at_the_source_and_wa
     choose_password(move.source, LONG)
     assert (await move.rejected(LONG)).answer is Answer.TEMPORARY
     assert await opens(move) == {FIRST}
+
+
+async def test_the_first_login_makes_the_account_where_the_site_says_how(
+    begin: Begin, time: WorldTime
+) -> None:
+    create = "INSERT INTO mailbox (username, password) VALUES (:address, :hash)"
+    move = await begin(create=create)
+    move.target.remove_user()
+    fill(move)
+    await move.rejected(b"somebody's guess")
+    assert await opens(move) == set(), "a password that the source refuses makes nothing"
+    await follows(move, FIRST, Side.SOURCE)
+    await move.copy()
+    await flipped(move)
+    assert await move.target.messages("Projects") == 3
+    await follows(move, SECOND, Side.TARGET)
 
 
 async def test_a_copy_that_goes_on_after_the_window_still_sets_its_password(

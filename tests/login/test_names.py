@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailferry.login.denial import denial_text
-from mailferry.login.names import RefusedAtTheDoor, typed_credentials
+from mailferry.login.names import RefusedAtTheDoor, safe_name, typed_credentials
 
 
 @pytest.mark.parametrize(
@@ -75,3 +75,9 @@ def test_a_denial_is_one_short_line_of_whole_characters(sentence: str) -> None:
     octets = denial_text(sentence)
     assert len(octets) <= 450
     assert not any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for char in octets.decode())
+
+
+def test_of_ascii_exactly_the_control_characters_are_unsafe() -> None:
+    unsafe = {chr(code) for code in range(128) if not safe_name(chr(code))}
+    assert unsafe == {chr(code) for code in (*range(32), 127)}
+    assert not safe_name("")

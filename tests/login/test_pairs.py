@@ -262,6 +262,7 @@ def test_any_pair_in_any_form_gives_a_backend_the_models_octets_or_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.hazard("T18")
 @pytest.mark.timeout(3600)
 @settings(max_examples=100_000, deadline=None)
 @PAIRS

@@ -33,6 +33,22 @@ async def test_octets_go_both_ways_and_the_addresses_are_known() -> None:
     await door.stop()
 
 
+async def test_a_carrier_that_forgot_its_ends_still_carries_and_trusts_nobody() -> None:
+    door = Door()
+    client = await dial(door.port)
+    carrier, ear = await door.carrier(), Ear()
+    carrier.attach(ear)
+    carrier.forget_ends()
+    client.send(b"hello server")
+    await ear.until(lambda: ear.octets == b"hello server")
+    assert carrier.peer == carrier.host == Address("", 0)
+    assert not carrier.loopback
+    assert not carrier.confidential
+    await hang_up(client)
+    await ear.end()
+    await door.stop()
+
+
 async def test_both_sockets_get_tcp_nodelay() -> None:
     door = Door()
     client = await dial(door.port)

@@ -51,6 +51,20 @@ class Answering(Verbatim):
         return Flow(to_client=b"y" * 1000 * len(data))
 
 
+class ToldRelay(Relay):
+    """A relay that tells its pair how it ended."""
+
+    def __init__(self, both: Pair, *sides: Any, **terms: Any) -> None:
+        super().__init__(*sides, **terms)
+        self._both = both
+
+    def server_is_closed(self) -> None:
+        self._both.server_is_closed()
+
+    def over(self, end: RelayEnd) -> None:
+        self._both.on_end(end)
+
+
 class Pair:
     """A client and a server that talk through a relay."""
 
@@ -91,24 +105,23 @@ class Pair:
             await self.client.upgrade(TlsClient())
             await upgrade
         self.server = await self.rec.talk()
-        self.relay = Relay(
+        self.relay = ToldRelay(
+            self,
             accepted,
             server,
             tap,
             reactor=self.clock,
-            on_end=self._on_end,
-            on_server_closed=self._on_server_closed,
             idle_limit=idle_limit,
             meter=self._meter,
         )
         self.relay.start(from_client=residual[0], from_server=residual[1])
         return self
 
-    def _on_end(self, end: RelayEnd) -> None:
+    def on_end(self, end: RelayEnd) -> None:
         self.ends.append(end)
         self.ended.callback(end)
 
-    def _on_server_closed(self) -> None:
+    def server_is_closed(self) -> None:
         assert not self.ends
         self.server_closed += 1
 

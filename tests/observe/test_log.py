@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 
@@ -18,6 +19,7 @@ from mailferry.model.access import Credentials, Secret
 from mailferry.observe import log as log_module
 from mailferry.observe.log import configure_log, get_log, session_id, shown_address
 from mailferry.observe.one_line import AddressShade, one_line
+from mailferry.observe.quick_log import Pipe
 from tests.kit.canary import canary, search
 
 KEY = b"k" * 32
@@ -168,6 +170,61 @@ def test_warnings_go_through_the_same_pipe(lines: io.StringIO) -> None:
         warnings.simplefilter("always")
         warnings.warn("careful", UserWarning, stacklevel=1)
     assert "careful" in told(lines)[0]["event"]
+
+
+VALUES: dict[str, object] = {
+    "session": "abc",
+    "seconds": 0.25,
+    "why": 'NO "li@b.test"\r\nis = 邮件',
+    "wire": b"octets",
+    "deep": {"a": [None, True, "x y"]},
+    "none": None,
+}
+
+
+@pytest.mark.hazard("T27")
+@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize("role", ["", "proxy"])
+def test_the_short_way_writes_the_octets_of_the_long_one(
+    lines: io.StringIO, monkeypatch: pytest.MonkeyPatch, log_format: str, role: str
+) -> None:
+    ways = []
+    write = Pipe.write
+    monkeypatch.setattr(Pipe, "write", lambda *line: (ways.append(line), write(*line)))
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    configure_log(log_format, "info", role=role, stream=lines, address_key=KEY)
+    log = get_log("gate").bind(session="abc")
+    log.info("login", **VALUES)
+    assert len(ways) == 1
+    structlog.stdlib.get_logger("gate").bind(session="abc").info("login", **VALUES)
+    assert len(ways) == 1
+    short, long = (re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "now", line) for line in lines.getvalue().splitlines())
+    assert short == long
+    assert "now" in short
+
+
+def test_whoever_else_listens_hears_a_line_too(lines: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    as_json(lines)
+    other = io.StringIO()
+    logging.getLogger().addHandler(logging.StreamHandler(other))
+    get_log("gate").info("login")
+    assert "login" in other.getvalue()
+    assert len(told(lines)) == 1
+    with structlog.testing.capture_logs() as captured:
+        get_log("gate").info("seen by a test")
+    assert [line["event"] for line in captured] == ["seen by a test"]
+
+
+def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    stream = io.StringIO()
+    configure_log("text", "info", stream=stream)
+    stream.close()
+    get_log("gate").info("unheard")
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
 
 
 def test_configuring_again_does_not_double_the_lines(lines: io.StringIO) -> None:

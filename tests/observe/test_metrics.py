@@ -38,6 +38,7 @@ PROMISED = {
     "mailferry_late_messages_total": set(),
     "mailferry_backend_up": {"side"},
     "mailferry_windows_ending": {"days"},
+    "mailferry_domains_in_clear": set(),
     "mailferry_notices_total": {"audience", "result"},
 }
 """The product's interface: names and labels that dashboards rely on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.defer import DeferredList, ensureDeferred
 
+import mailferry
 from mailferry.model.access import Secret
 from mailferry.model.causes import Unavailable
 from mailferry.passwords.backend import NewPassword, PushResult
@@ -58,6 +60,18 @@ async def test_nothing_secret_stands_anywhere_but_on_standard_input(
     assert set(environment) <= {"PATH", "LC_ALL", "LC_CTYPE"}
     assert (tmp_path / "descriptors").read_text() == "0 1 2 3"  # 3 is the folder that it lists
     assert not list(search((tmp_path / "around").read_bytes(), [word, word.split()[1]]))
+
+
+@pytest.mark.hazard("T31")
+def test_no_other_part_of_the_service_starts_programs() -> None:
+    """What the test above sees of a program is all that there is to see; the lab is no part of the service."""
+    starts = re.compile(
+        r"\b(subprocess\.|os\.(?:exec|spawn|posix_spawn|system|popen)|spawnProcess|create_subprocess)"
+    )
+    source = Path(mailferry.__file__).parent
+    files = [file for file in source.rglob("*.py") if file.relative_to(source).parts[0] != "lab"]
+    found = {str(file.relative_to(source)) for file in files if starts.search(file.read_text())}
+    assert found == {"passwords/command.py", "cli/serve.py"}  # the latter starts itself again
 
 
 async def test_octets_that_json_cannot_carry_need_a_program_that_takes_hashes(

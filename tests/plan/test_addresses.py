@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailferry.plan import addresses
 from mailferry.plan.addresses import BadAddress, canonical_address, source_login
 
 
@@ -74,3 +77,22 @@ def test_the_name_at_the_source_follows_form_and_mapping(
     form: str, override: str | None, expected: str
 ) -> None:
     assert source_login("li@new.test", form, override) == expected
+
+
+@given(
+    st.from_regex(r"[ -~]{0,12}@?[ -~]{0,20}", fullmatch=True)
+    | st.from_regex(r"[A-Za-z0-9._+-]{1,8}@[A-Za-z0-9.-]{1,12}\.[a-z]{1,4}", fullmatch=True)
+    | st.just("\u212a@k.test")
+    | st.just(f"a@{'x' * 64}.test")
+)
+def test_the_short_way_for_plain_names_gives_what_folding_gives(name: str) -> None:
+    def judged() -> str | None:
+        try:
+            return canonical_address(name)
+        except BadAddress:
+            return None
+
+    short = judged()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(addresses, "_PLAIN", re.compile("(?!)"))
+        assert judged() == short

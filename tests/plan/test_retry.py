@@ -4,7 +4,13 @@ import pytest
 
 from mailferry.model.account import Event, Phase
 from mailferry.model.causes import CAUSES, Cause
-from mailferry.plan.retry import after_failure, events_after_failure, skip_is_due
+from mailferry.plan.retry import (
+    after_failure,
+    ends_with_a_login,
+    events_after_failure,
+    login_wakes,
+    skip_is_due,
+)
 
 
 @pytest.mark.hazard("D20")
@@ -74,3 +80,28 @@ def test_a_failed_account_changes_its_phase_for_another_cause_only(
     phase: Phase, before: Cause | None, now: Cause, failed: bool, events: tuple[Event, ...]
 ) -> None:
     assert events_after_failure(phase, before, now, failed=failed) == events
+
+
+def test_a_login_that_the_source_accepts_ends_what_the_source_itself_refused_and_nothing_else() -> None:
+    ended = {cause for cause in Cause if ends_with_a_login(cause)}
+    assert {Cause.UNKNOWN_USER, Cause.PROTOCOL_DISABLED, Cause.EXPIRED, Cause.BAD_CREDENTIALS} <= ended
+    assert {Cause.WINDOW_OVER, Cause.TARGET_PASSWORD_POLICY} <= ended
+    others = {Cause.DELETIONS_HELD, Cause.TARGET_REFUSED, Cause.SERVER_DOWN, Cause.UIDL_UNPAIRED}
+    assert not others & ended
+
+
+@pytest.mark.parametrize(
+    ("cause", "same_way", "since", "wakes"),
+    [
+        (Cause.BAD_CREDENTIALS, False, 1.0, True),
+        (Cause.WINDOW_OVER, False, 1.0, True),
+        (Cause.PROTOCOL_DISABLED, True, 1.0, True),
+        (Cause.PROTOCOL_DISABLED, False, 899.0, False),
+        (Cause.PROTOCOL_DISABLED, False, 900.0, True),
+        (Cause.DELETIONS_HELD, True, 1e6, False),
+    ],
+)
+def test_a_program_that_comes_by_another_door_does_not_knock_at_the_shut_one_each_time(
+    cause: Cause, same_way: bool, since: float, wakes: bool
+) -> None:
+    assert login_wakes(cause, same_way=same_way, since_woken=since) is wakes

@@ -16,6 +16,12 @@ reads facts.
 """
 
 SYSTEMS_REMARK = """
+What cannot be moved by password is found, explained and not pretended: `domain detect`, `domain add`, `domain test` and the console
+say why and what is left, a login there is told so, and `mailferry demo --provider` has no move to rehearse.
+
+Gmail's *All Mail* (`\\All`) is copied as one mailbox more beside the labels: archived mail lies nowhere else
+(`docs/decisions/0015-gmails-all-mail.md`). `domain test` counts it and says how much room it takes.
+
 *Lab host* is what the host of `mailferry demo --provider ID` does; `{demo}` tells that story for each system that can be
 moved. *Flows* are the rows of `{flow}` that are played with this profile: what the login tells the user, what the account
 shows meanwhile, and what happens by itself once the provider's setting is changed.
@@ -52,7 +58,8 @@ copy_hours = { confidence = "unknown" }
 
 `names = { en = "...", zh = "..." }` names the system. `[[error_rules]]` have `id`, `pattern` (a regular expression over
 the decoded text), `cause`, `confidence`, and `ambiguous = true` for a wording with several causes. Steps of the `[[checklist]]` have
-`id`, `en`, `zh` and `confidence`; `imap_on`, `dns_waits` and `outlook` may be named by id alone.
+`id`, `en`, `zh` and `confidence`; `imap_on`, `dns_waits` and `outlook` may be named by id alone. What `skip_mailboxes` names
+by readable name (`[Gmail]/All Mail`) is left out of the copy.
 
 A file with an unknown or missing key, a value of the wrong kind, or a fact without confidence is refused; `mailferry
 check` names every fault with file, key and the nearest known name.
@@ -98,6 +105,18 @@ combined help is shown, "wrong password" never is, and nothing is concluded abou
 - the source took this very password within the last 24 hours: `rate_limited`, tried again by itself;
 - {accounts} accounts of the domain in a row, each with the password that was good before, were refused within {minutes} minutes
   and no login was accepted in between: `source_refuses_domain`, whatever the words. One user alone stands as judged.
+
+### Addresses that the old host does not have
+
+Some hosts tell an unknown address from a wrong password (`unknown_user`), most do not. Where it is told, the login's line in the
+log and the account's history quote it; the client reads the same as after a wrong password, in the same time, and nothing is
+stored of an address that no host knows. Who is let in at the new host alone is *not migrating* either way, until the old
+password is entered. Where the accounts that move are a list, `only_listed` decides and the old host is not asked about others.
+
+### When the old host changes its mind
+
+A copy that failed because the source refused the login (a switch, an expired service, an account that was not there) goes on by
+itself with the next login that the source accepts; `account retry` lets it go on without one.
 """
 
 MEANINGS = {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mailferry.model.causes import Cause
 from mailferry.providers.loader import load_profiles
-from mailferry.providers.remedies import REMEDIES, remedies
+from mailferry.providers.remedies import REMEDIES, no_passwords, remedies
 
 PROFILES = load_profiles()
 
@@ -39,6 +41,17 @@ def test_the_providers_own_menu_stands_beside_the_cause(provider: str, cause: Ca
 @pytest.mark.parametrize("cause", [Cause.SERVER_DOWN, Cause.TARGET_DOWN, Cause.INTERNAL])
 def test_what_no_setting_mends_has_no_steps(cause: Cause) -> None:
     assert not any(remedies(cause, profile) for profile in PROFILES.values())
+
+
+def test_what_no_password_opens_is_explained_in_both_languages_and_nothing_else_is() -> None:
+    explained = {name: no_passwords(profile) for name, profile in PROFILES.items()}
+    words = explained.pop("m365")
+    assert words is not None
+    assert "own export" in words.en
+    assert "自带的导出" in words.zh
+    assert set(explained.values()) == {None}
+    bare = replace(PROFILES["generic"], password_login=False)
+    assert "OAuth" in str(no_passwords(bare)), "also where a profile of the site gives no step of its own"
 
 
 def test_steps_come_in_the_order_of_the_checklist() -> None:

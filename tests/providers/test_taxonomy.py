@@ -412,10 +412,10 @@ def test_any_text_has_a_cause(text: str, code: str | None, judged: bool) -> None
     "text", ["IP" * 1000, "account " * 5000, "(" * 100_000, "use " * 9000, "a" * 1_000_000]
 )
 def test_no_text_takes_long(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()  # of this process: others share the machine
     for profile in PROFILES.values():
         classify(profile, True, None, text, "login")
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 def test_only_a_cause_that_was_judged_reads_as_a_refusal() -> None:

@@ -383,6 +383,82 @@ def test_a_domain_is_switched_as_far_as_it_can_be(store: Database, tmp_path: Pat
     assert now_of(store, elsewhere).phase is Phase.PRECOPY
 
 
+class Ticking:
+    """A clock that a sleep moves on, and each look at it a little."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def __call__(self) -> float:
+        self.at += 0.001
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        self.at += seconds
+
+
+def test_accounts_of_a_domain_are_drained_together_and_those_in_use_cost_ten_seconds_in_all(
+    store: Database, tmp_path: Path
+) -> None:
+    here = node(store)
+    for number in range(30):
+        account = precopy(store, f"{number:02}@a.test")
+        pushed(store, account)
+        if number % 3 == 0:
+            open_session(store, account, here)
+    clock, flips = Ticking(), tmp_path / "f"
+    result = switching.switch_domain(
+        store, "a.test", who=WHO, flips_file=flips, sleep=clock.sleep, clock=clock
+    )
+    assert len(result.moved) == 20
+    assert result.next_after is None
+    assert len(result.left) == 10
+    assert all("1 sessions are still open after 10 seconds" in why for _, why in result.left)
+    assert clock.at < 2 * switching.DRAIN_SECONDS
+    assert len(flips_log.read_log(flips)) == 20
+    stayed = now_of(store, rows_of(store, "00@a.test"))
+    assert (stayed.phase, stayed.drain_until) == (Phase.PRECOPY, None)
+
+
+def rows_of(store: Database, address: str) -> rows.Account:
+    found = store.read_now("account", lambda conn: rows.find(conn, address))
+    assert found is not None
+    return found
+
+
+@pytest.mark.hazard("T40")
+def test_a_switch_of_a_domain_ends_in_time_and_goes_on_where_it_ended(
+    store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(switching, "AT_ONCE", 4)
+    here = node(store)
+    for number in range(11):
+        account = precopy(store, f"{number:02}@a.test")
+        pushed(store, account)
+        if number == 9:
+            apply(store, account, Event.GAVE_UP)
+        elif number < 8:  # two whole batches of accounts that somebody uses for ever
+            open_session(store, account, here)
+    moved: list[str] = []
+    after: str | None = None
+    asked = 0
+    while asked == 0 or after is not None:
+        clock = Ticking()
+        result = switching.switch_domain(
+            store, "a.test", who=WHO, flips_file=tmp_path / "f", after=after, seconds=switching.REQUEST_SECONDS,
+            sleep=clock.sleep, clock=clock,
+        )  # fmt: skip
+        assert clock.at < switching.REQUEST_SECONDS + switching.DRAIN_SECONDS + 1
+        moved += result.moved
+        after = result.next_after
+        asked += 1
+    assert sorted(moved) == ["08@a.test", "09@a.test", "10@a.test"]
+    assert asked == 3
+    for wrong in ("SWITCHED", "nonsense x"):
+        with pytest.raises(RosterRefusal, match="no switch of a domain ended there"):
+            switching.switch_domain(store, "a.test", who=WHO, flips_file=tmp_path / "f", after=wrong)
+
+
 def test_an_account_shows_what_its_copy_could_not_bring_over(store: Database) -> None:
     account = precopy(store, "a@a.test")
     store.run_now(

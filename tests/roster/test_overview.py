@@ -47,10 +47,13 @@ def test_the_overview_counts_and_estimates(open_store: OpenStore) -> None:
     assert overview.windows_ending(store, days=1) == 0
 
 
+@pytest.mark.hazard("D15")
 def test_processes_are_listed_and_a_dead_one_is_declared(store: Database) -> None:
     here = node(store, now=0.0)
     there = node(store, pid=12, now=time.time())
     assert [(one["id"], one["silent"]) for one in overview.processes(store)] == [(here, True), (there, False)]
+    with pytest.raises(RosterRefusal, match=f"process {there} is alive"):
+        overview.declare_dead(store, there, who=WHO)
     overview.declare_dead(store, here, who=WHO)
     assert [one["id"] for one in overview.processes(store)] == [there]
     assert audited(store) == [(WHO, "process.declare-dead", str(here))]

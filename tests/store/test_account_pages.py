@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, event, insert
 
 from mailferry.model.account import STATES, Phase, State
 from mailferry.model.causes import Actor, Cause
@@ -111,6 +111,44 @@ def test_pages_are_in_the_order_that_was_asked_for(store: Database) -> None:
         for account in page.accounts
     ]
     assert moments == sorted(moments)
+
+
+@pytest.mark.parametrize("store_kind", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("sort", [Sort.PERCENT, Sort.ACTIVITY])
+def test_sqlite_reads_the_table_in_its_own_order_where_many_accounts_are_sorted(
+    store: Database, sort: Sort
+) -> None:
+    store.run_now("fill", fill)
+    for wanted in (
+        AccountFilter(state=State.IN_PROGRESS),
+        AccountFilter(within=frozenset({"a.test", "b.test"})),
+    ):
+        assert any(step == "SCAN accounts" for step in plan(store, wanted, sort)), wanted
+
+
+def test_postgresql_looks_for_a_part_of_an_address_once_and_sorts_what_it_found(store: Database) -> None:
+    store.run_now("fill", fill)
+    steps = "\n".join(plan(store, AccountFilter(search="u1", state=State.DONE), Sort.ADDRESS))
+    assert ("CTE Scan on found" in steps) is (store.place.sqlite_path is None)
+
+
+def plan(store: Database, wanted: AccountFilter, sort: Sort) -> list[str]:
+    """Return what the database says that it does for the page's first statement."""
+
+    def read(conn: Connection) -> list[str]:
+        asked: list[tuple[Any, Any]] = []
+
+        def hear(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+            asked.append((statement, parameters))
+
+        event.listen(conn, "before_cursor_execute", hear)
+        account_pages.listing(conn, wanted, sort=sort)
+        event.remove(conn, "before_cursor_execute", hear)
+        explain = "EXPLAIN QUERY PLAN " if conn.dialect.name == "sqlite" else "EXPLAIN "
+        statement, parameters = asked[0]
+        return [str(row[-1]) for row in conn.exec_driver_sql(explain + statement, parameters)]
+
+    return store.read_now("plan", read)
 
 
 @pytest.mark.parametrize(

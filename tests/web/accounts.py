@@ -6,7 +6,7 @@ from typing import Any
 
 from mailferry.model.account import Event
 from mailferry.model.causes import Cause
-from mailferry.store import accounts, domains
+from mailferry.store import accounts, domains, passwords
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database
 
@@ -49,6 +49,18 @@ def add_failed(
         copied=50,
         skipped=2,
     )
+
+
+def push_password(database: Database, account: Account) -> None:
+    """Note that the user's password was accepted by the source and set at the target."""
+
+    def note(conn: Any) -> None:
+        passwords.verified(
+            conn, account.id, password_epoch=0, verifier="v", sealed=b"s", window_number=1, at=1000.0
+        )
+        passwords.pushed(conn, account.id, password_epoch=1, pushed_hash="h", at=1001.0)
+
+    database.run_now("password", note)
 
 
 def get(database: Database, address: str = USER) -> Account:

@@ -98,7 +98,7 @@ def make_desk(store: Database, keyring: KeyRing, wall: WallClock, ticks: Clock, 
             "log": get_log("web"),
             "seconds": ticks.seconds,
             "flips_file": tmp_path / "flips.log",
-            "old_hosts": OldHosts(_nobody_is_asked, _nobody_is_asked, _nobody_is_asked),
+            "old_hosts": OldHosts(*[_nobody_is_asked] * 4),
             "profiles": load_profiles(None),
         }
         return Desk(**{**parts, **other})

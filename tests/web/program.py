@@ -29,7 +29,11 @@ class Program:
 
     def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         """Send a request below `/api/v1`."""
-        return asyncio.run(self._client.request(method, f"{API}{path}", **more))
+        return asyncio.run(self.request(method, path, **more))
+
+    async def request(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Send one beside another, from a loop that runs already."""
+        return await self._client.request(method, f"{API}{path}", **more)
 
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON of an answer that must be a good one."""

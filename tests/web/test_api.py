@@ -270,7 +270,7 @@ def test_a_domain_has_its_whole_life_over_the_api(robot: Program, store: Databas
     assert not robot.post("/domains/new.test/resume")["paused"]
     before = made.json()["window_ends_at"]
     assert robot.post("/domains/new.test/extend", {"days": 5})["window_ends_at"] > before
-    assert robot.post("/domains/new.test/switch") == {"moved": [], "left": []}
+    assert robot.post("/domains/new.test/switch") == {"moved": [], "left": [], "next": None}
     assert robot.ask("DELETE", "/domains/new.test").json() == {"accounts": 0}
     assert problem_of(robot.ask("GET", "/domains/new.test"))["status"] == 404
 
@@ -368,7 +368,7 @@ def test_an_old_host_is_detected_and_tried_by_the_one_way_to_servers(
     make_desk: MakeDesk, store: Database
 ) -> None:
     servers = Servers()
-    hosts = OldHosts(servers.gather, servers.test, servers.gather)
+    hosts = OldHosts(servers.gather, servers.test, servers.gather, servers.gather)
     robot = Program(make_site(make_desk(old_hosts=hosts, on_reactor=at_once), doors=()), make_token(store))
     found = robot.post(
         "/detect", {"name": "New.test", "mx": ["mx.new.test"], "sources": ["imaps://imap.new.test"]}

@@ -37,7 +37,7 @@ def test_the_page_has_every_request(site: FastAPI) -> None:
 def test_the_scopes_of_the_page_open_what_it_says(site: FastAPI, store: Database) -> None:
     programs = {scope.value: Program(site, make_token(store, scope.value, [scope])) for scope in Scope}
     for method, path, scope, _ in ROW.findall(PAGE.read_text()):
-        place = path.format(name="no.test", address="nobody@no.test")
+        place = path.format(name="no.test", address="nobody@no.test", number=1)
         for name, program in programs.items():
             opens = name == scope or (name == "write" and scope == "read")
             assert (program.ask(method, place).status_code != 403) is opens, (name, method, path)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import time
+from pathlib import Path
 
 import pytest
 
 from mailferry.model.account import Event, Phase
 from mailferry.model.causes import Cause
 from mailferry.passwords.sealing import KeyRing, Purpose
-from mailferry.roster import overview
-from mailferry.store import passwords
+from mailferry.roster import overview, switching
+from mailferry.store import accounts, passwords
 from mailferry.store.database import Database
 from tests.kit.canary import canary, search
+from tests.store.rows import node, open_session
 from tests.web.accounts import DOMAIN, USER, add_account, add_domain, add_failed, get
 from tests.web.browser import Browser, shown
 
@@ -100,6 +103,35 @@ def test_approve_lets_a_held_copy_go_on(admin: Browser, store: Database) -> None
     add_failed(store, cause=Cause.DELETIONS_HELD)
     assert act(admin, "approve")[0] == 303
     assert get(store).phase is Phase.PRECOPY
+
+
+def test_an_account_is_switched_only_when_its_password_is_at_the_new_host_or_by_force(
+    admin: Browser, store: Database, tmp_path: Path, failed: None
+) -> None:
+    page = admin.get(f"/admin/account?address={USER}").text
+    assert 'action="/admin/account/switch"' in page
+    answer = admin.post("/admin/account/switch", {"address": USER})
+    assert answer.status_code == 409
+    assert "its password was never set at the target" in answer.text
+    assert get(store).phase is Phase.BLOCKED
+    assert act(admin, "switch", force="1") == (303, "/admin/account?address=li%40old.test&said=switch")
+    assert get(store).phase is Phase.BACKFILL
+    assert last_audit(store) == ("console:anna", "account.switch", USER)
+    assert USER in (tmp_path / "flips.log").read_text()
+    page = admin.get(f"/admin/account?address={USER}&said=switch").text
+    assert "served by the new host now" in page
+    assert 'action="/admin/account/switch"' not in page
+
+
+def test_a_user_whose_session_does_not_end_is_not_switched(
+    admin: Browser, store: Database, monkeypatch: pytest.MonkeyPatch, failed: None
+) -> None:
+    monkeypatch.setattr(switching, "DRAIN_SECONDS", 0.25)
+    open_session(store, get(store), node(store))
+    answer = admin.post("/admin/account/switch", {"address": USER, "force": "1"})
+    assert answer.status_code == 409
+    assert "1 sessions are still open" in answer.text
+    assert get(store).phase is Phase.BLOCKED
 
 
 @pytest.mark.parametrize("action", ["approve", "reset"])
@@ -234,3 +266,31 @@ def test_a_running_account_shows_its_progress(admin: Browser, store: Database) -
     page = admin.get(f"/admin/account?address={USER}").text
     assert 'value="25.0"' in page
     assert "In progress" in page
+
+
+def test_the_time_that_is_left_stands_on_the_account_and_in_the_list(admin: Browser, store: Database) -> None:
+    add_domain(store)
+    begun = time.time() - 3600
+    add_account(store, USER, Event.SOURCE_ACCEPTED, started_at=begun, total=400, copied=100)
+    assert "about 3 hours left" in shown(admin.get(f"/admin/account?address={USER}").text)
+    assert "3 hours" in shown(admin.get("/admin/accounts").text)
+
+
+def test_changes_at_the_old_host_that_no_session_of_ours_made_are_told(
+    admin: Browser, store: Database, failed: None
+) -> None:
+    path = f"/admin/account?address={USER}"
+    before = shown(admin.get(path).text)
+    store.run_now("seen", lambda conn: accounts.bypass_seen(conn, get(store).id, 17, now=1_793_887_380.0))
+    after = shown(admin.get(path).text)
+    assert "Nobody was seen to use the old host directly." in before
+    assert "17 changes at the old host that did not come through here, the last Nov 5, 2026" in after
+
+
+def test_an_account_that_does_not_move_may_begin_again_after_a_reset(admin: Browser, store: Database) -> None:
+    add_domain(store)
+    add_account(store, USER, Event.TARGET_ONLY)
+    assert 'action="/admin/account/reset"' in admin.get(f"/admin/account?address={USER}").text
+    assert act(admin, "reset")[0] == 303
+    assert get(store).phase is Phase.IDLE
+    assert last_audit(store) == ("console:anna", "account.reset", USER)

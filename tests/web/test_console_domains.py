@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +11,15 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from mailferry.model.access import Secret
+from mailferry.model.account import Event, Phase
 from mailferry.providers.detection import Gathered
-from mailferry.roster import domains, overview, sign_ins
+from mailferry.roster import domains, overview, sign_ins, switching
 from mailferry.roster.rights import AdminRole
 from mailferry.store.database import Database
 from mailferry.web.old_hosts import FetchedMessage, OldHosts, Report
 from mailferry.web.site import make_site
 from tests.kit.canary import canary, search
-from tests.web.accounts import DOMAIN, add_domain
+from tests.web.accounts import DOMAIN, add_account, add_domain, get, push_password
 from tests.web.browser import Browser, shown
 from tests.web.conftest import ADMIN, ADMIN_PASSWORD, MakeDesk
 
@@ -92,7 +94,9 @@ def browser_of(desk: Any, store: Database, name: str = ADMIN, **role: Any) -> Br
 
 @pytest.fixture
 def admin(make_desk: MakeDesk, store: Database, hosts: Hosts) -> Browser:
-    desk = make_desk(old_hosts=OldHosts(hosts.gather, hosts.test, hosts.fetch), on_reactor=at_once)
+    desk = make_desk(
+        old_hosts=OldHosts(hosts.gather, hosts.test, hosts.fetch, hosts.fetch), on_reactor=at_once
+    )
     return browser_of(desk, store)
 
 
@@ -192,13 +196,36 @@ def test_switch_and_removal_want_the_name_typed(admin: Browser, store: Database)
     assert domains.names(store) == []
 
 
+def test_a_domain_of_many_accounts_is_switched_page_by_page(
+    admin: Browser, store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(switching, "AT_ONCE", 2)
+    monkeypatch.setattr(switching, "REQUEST_SECONDS", 0.0)
+    add_domain(store)
+    everybody = [f"u{number}@{DOMAIN}" for number in range(5)]
+    for address in everybody:
+        account = add_account(store, address, Event.SOURCE_ACCEPTED)
+        push_password(store, account)
+    fields = {"name": DOMAIN, "confirm": DOMAIN}
+    for asked in range(4):
+        page = admin.post("/admin/domain/switch", fields).text
+        moved = [address for address in everybody if get(store, address).phase is Phase.BACKFILL]
+        assert len(moved) == min(5, 2 * asked + 2)
+        more = re.search(r'name="after" value="([^"]+)"', page)
+        assert (more is None) is (asked == 3)
+        fields["after"] = more[1] if more else ""
+    assert admin.post("/admin/domain/switch", {**fields, "after": "nonsense"}).status_code == 409
+
+
 @pytest.mark.hazard("T37")
 def test_an_administrator_of_a_domain_neither_adds_nor_removes_nor_names_a_target(
     make_desk: MakeDesk, store: Database, hosts: Hosts
 ) -> None:
     add_domain(store)
     add_domain(store, "other.test")
-    desk = make_desk(old_hosts=OldHosts(hosts.gather, hosts.test, hosts.fetch), on_reactor=at_once)
+    desk = make_desk(
+        old_hosts=OldHosts(hosts.gather, hosts.test, hosts.fetch, hosts.fetch), on_reactor=at_once
+    )
     bo = browser_of(desk, store, "bo", role=AdminRole.DOMAIN_ADMIN, domains=[DOMAIN])
     assert "other.test" not in bo.get("/admin/").text + bo.get("/admin/domains").text
     assert bo.get("/admin/?domain=other.test").status_code == 404

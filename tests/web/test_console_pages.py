@@ -132,7 +132,7 @@ def test_a_skipped_message_comes_as_a_file_and_leaves_none_behind(
         return succeed(FetchedMessage(folder / "1-7.eml"))
 
     nobody: Any = None
-    desk = make_desk(old_hosts=OldHosts(nobody, nobody, fetch), on_reactor=at_once)
+    desk = make_desk(old_hosts=OldHosts(nobody, nobody, fetch, nobody), on_reactor=at_once)
     admin = browser_of(desk, store)
     asked = {"address": USER, "message": str(number)}
     answer = admin.post("/admin/account/skipped", asked)

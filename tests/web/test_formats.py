@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from babel import Locale
+from babel.numbers import format_decimal
 
 from mailferry.web.formats import Formats
 
@@ -28,6 +29,31 @@ def test_times_are_written_as_in_the_readers_country(locale: str, day: str, mome
     for value in (AT, "2026-11-05T14:03:00Z", "2026-11-05T22:03:00+08:00"):
         assert spaced(formats.day(value)) == day
         assert spaced(formats.moment(value)) == moment
+
+
+@pytest.mark.parametrize(
+    ("locale", "customs", "day", "moment"),
+    [
+        ("en_GB", "en-GB", "5 November 2026 (UTC)", "5 Nov 2026 14:03 UTC"),
+        ("zh_Hans_CN", "zh-Hans-CN", "2026年11月5日 (UTC)", "2026年11月5日 14:03 UTC"),
+    ],
+)
+def test_what_becomes_the_readers_own_time_stands_in_utc_and_says_so(
+    locale: str, customs: str, day: str, moment: str
+) -> None:
+    formats = Formats(Locale.parse(locale))
+    element = '<time datetime="2026-11-05T14:03:00Z" data-shown="{}" data-customs="{}">{}</time>'
+    assert spaced(formats.own_day(AT)) == element.format("day", customs, day)
+    assert spaced(formats.own_moment(AT)) == element.format("moment", customs, moment)
+
+
+@pytest.mark.parametrize(
+    "locale", ["en", "en_GB", "en_IN", "en_ZA", "en_CH", "zh_Hans_CN", "zh_Hant_TW", "de"]
+)
+def test_whole_numbers_are_written_as_babel_writes_them(locale: str) -> None:
+    known = Locale.parse(locale)
+    for value in (0, 7, 999, 1000, 54_321, 123_456, 1_234_567, 98_765_432_100, -1234):
+        assert Formats(known).number(value) == format_decimal(value, locale=known), value
 
 
 def test_numbers_and_shares_have_no_digit_more_than_they_came_with() -> None:

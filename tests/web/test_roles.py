@@ -119,6 +119,8 @@ RULES: Mapping[str, Mapping[Role, str]] = {
     "POST /api/v1/domains/{name}/resume": CHANGE_OF,
     "POST /api/v1/domains/{name}/extend": CHANGE_OF,
     "POST /api/v1/domains/{name}/switch": CHANGE_OF,
+    "POST /api/v1/domains/apply": OWN,
+    "POST /api/v1/processes/{number}/declare-dead": OWN,
     "POST /api/v1/domains/{name}/test": CHANGE_OF,
     "POST /api/v1/detect": CHANGE_OF,
     "GET /api/v1/accounts": LOOK,
@@ -126,6 +128,9 @@ RULES: Mapping[str, Mapping[Role, str]] = {
     "GET /api/v1/accounts/{address}": LOOK_OF,
     "GET /api/v1/accounts/{address}/log": LOOK_OF,
     "GET /api/v1/accounts/{address}/skipped": LOOK_OF,
+    "POST /api/v1/accounts/{address}/skipped/{number}/fetch": CHANGE_OF,
+    "GET /api/v1/accounts/{address}/receipt": LOOK_OF,
+    "POST /api/v1/accounts/{address}/verify": CHANGE_OF,
     "POST /api/v1/accounts/{address}/retry": CHANGE_OF,
     "POST /api/v1/accounts/{address}/approve": CHANGE_OF,
     "POST /api/v1/accounts/{address}/pause": CHANGE_OF,
@@ -141,6 +146,7 @@ RULES: Mapping[str, Mapping[Role, str]] = {
 """What each role gets; `?domain` is the same route, asked for one domain."""
 
 BODIES: Mapping[str, Any] = {
+    "POST /api/v1/domains/apply": {"domains": [{"name": "other.test", "source": "imaps://imap.old.test"}]},
     "POST /api/v1/domains": {"name": DOMAIN, "source": "imaps://imap.old.test"},
     "PATCH /api/v1/domains/{name}": {"language": "both"},
     "POST /api/v1/domains/{name}/extend": {"days": 1},
@@ -185,7 +191,7 @@ class Everybody:
         if path.endswith("?domain"):
             path, query = path.removesuffix("?domain"), {"domain": domain}
         if path.startswith(API):
-            place = path.removeprefix(API).format(address=user, name=domain)
+            place = path.removeprefix(API).format(address=user, name=domain, number=1)
             body = {"json": BODIES[what]} if what in BODIES else {}
             if what == "POST /api/v1/detect":
                 body = {"json": {"name": domain}}
@@ -236,7 +242,7 @@ def skip_a_message(conn: Connection) -> None:
 
 @pytest.fixture
 def everybody(make_desk: MakeDesk, store: Database, wall: WallClock) -> Everybody:
-    desk = make_desk(on_reactor=at_once, old_hosts=OldHosts(nobody, nobody, nobody))
+    desk = make_desk(on_reactor=at_once, old_hosts=OldHosts(nobody, nobody, nobody, nobody))
     for name in (DOMAIN, "other.test"):
         add_domain(store, name)
     add_failed(store)

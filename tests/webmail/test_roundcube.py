@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import http.cookiejar
 import json
 import re
@@ -11,25 +12,31 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.kit.chromium import chromium
+from tests.kit.peer_imapproxy import ImapProxy
 from tests.kit.peer_plugin import require
 from tests.kit.peer_roundcube import Roundcube
-from tests.kit.site import DOMAIN, Site, message
+from tests.kit.service import until
+from tests.kit.site import CLIENT, DOMAIN, Site, message
 
-LI, WANG = f"li@{DOMAIN}", f"wang@{DOMAIN}"
+LI, WANG, CHEN, ZHAO = (f"{name}@{DOMAIN}" for name in ("li", "wang", "chen", "zhao"))
 OLD = "旧密码 old-Pa55"
+CLICKS = 8
+"""More than the wrong passwords of one account that a source is asked."""
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.peer("roundcube", "dovecot")]
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    made = Site(tmp_path_factory.mktemp("webmail"), {LI: OLD, WANG: OLD})
+    made = Site(tmp_path_factory.mktemp("webmail"), dict.fromkeys((LI, WANG, CHEN, ZHAO), OLD))
     yield made
     made.close()
 
@@ -39,13 +46,23 @@ def webmail(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ro
     token = site.service.run("admin", "token", "add", "webmail", "--scope", "read").stdout.strip()
     server = Roundcube(
         tmp_path_factory.mktemp("roundcube"),
-        imap=site.service.imap_port,
+        imap=site.ports["webmail"],
         api=site.service.web_port,
         token=token,
         patience=20,
     )
     yield server
     server.stop()
+
+
+@pytest.fixture
+def kept(site: Site, tmp_path: Path) -> Iterator[Roundcube]:
+    """A webmail whose sessions imapproxy keeps for the next click."""
+    between = ImapProxy(tmp_path, imap=site.ports["webmail"])
+    server = Roundcube(tmp_path, imap=between.ports["imap"], api=site.service.web_port, token="none")
+    yield server
+    server.stop()
+    between.stop()
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +110,25 @@ def test_a_user_sees_the_old_mailbox_by_the_old_password_and_the_new_one_after_t
         expect(strip).to_have_count(0)
 
 
-class HttpUser:
-    """A user without a browser."""
+class _From(urllib.request.HTTPHandler):
+    """Connects from an address of its own."""
 
-    def __init__(self, webmail: Roundcube) -> None:
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self._address = address
+
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        made: Any = partial(http.client.HTTPConnection, source_address=(self._address, 0))
+        return self.do_open(made, request)
+
+
+class HttpUser:
+    """A user without a browser, at an address."""
+
+    def __init__(self, webmail: Roundcube, address: str = "127.0.0.1") -> None:
         self._base = f"http://127.0.0.1:{webmail.ports['web']}/"
         cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
-        self._opener = urllib.request.build_opener(cookies)
+        self._opener = urllib.request.build_opener(cookies, _From(address))
         self._token = ""
 
     def login(self, user: str, password: str = OLD) -> str:
@@ -116,13 +145,21 @@ class HttpUser:
             self._token = found[1]
         return page
 
+    def click(self) -> str:
+        """Ask for the list of messages, as a click on the folder does."""
+        listed: str = self._ask("list&_mbox=INBOX")["exec"]
+        return listed
+
     def state(self) -> dict[str, Any]:
         """Ask for what the plugin shows."""
-        headers = {"X-Requested-With": "XMLHttpRequest", "X-Roundcube-Request": self._token}
-        url = self._base + "?_task=mail&_action=plugin.mailferry_state&_remote=1"
-        answer = json.loads(self._get(urllib.request.Request(url, headers=headers)))
-        told: dict[str, Any] = answer["callbacks"][0][1]
+        told: dict[str, Any] = self._ask("plugin.mailferry_state")["callbacks"][0][1]
         return told
+
+    def _ask(self, action: str) -> dict[str, Any]:
+        headers = {"X-Requested-With": "XMLHttpRequest", "X-Roundcube-Request": self._token}
+        url = f"{self._base}?_task=mail&_remote=1&_action={action}"
+        answer: dict[str, Any] = json.loads(self._get(urllib.request.Request(url, headers=headers)))
+        return answer
 
     def _get(self, asked: str | urllib.request.Request) -> str:
         try:
@@ -138,6 +175,44 @@ def _found(pattern: str, page: str) -> str:
     found = re.search(pattern, page)
     assert found is not None, page[:2000]
     return found[1]
+
+
+def test_each_click_is_a_login_of_the_browsers_own_address_and_none_counts_as_a_guess(
+    site: Site, webmail: Roundcube
+) -> None:
+    site.service.run("domain", "pause", DOMAIN)
+    user = HttpUser(webmail, CLIENT)
+    assert 'id="messagelist"' in user.login(CHEN)
+    before = len(site.logins(site.source, CHEN))
+    for _ in range(CLICKS):
+        assert "old 0" in user.click()
+    assert len(site.logins(site.source, CHEN)) - before == CLICKS, "one each, and not more"
+    refused = len(site.refusals(site.source, CHEN))
+    assert "plugin.mailferry_state" not in HttpUser(webmail, CLIENT).login(CHEN, "wrong")
+    assert len(site.refusals(site.source, CHEN)) == refused + 1, "an unseen password is still asked"
+    site.service.run("domain", "resume", DOMAIN)
+    site.wait_for("SWITCHED", CHEN)
+    assert "old 0" in user.click()
+    assert ("imap", CLIENT) in site.logins(site.target, CHEN)
+
+
+@pytest.mark.slow
+@pytest.mark.peer("imapproxy")
+def test_with_imapproxy_clicks_cost_the_old_host_no_login_and_the_flip_is_seen_at_the_next_one(
+    site: Site, kept: Roundcube
+) -> None:
+    site.service.run("domain", "pause", DOMAIN)
+    user = HttpUser(kept, CLIENT)
+    assert 'id="messagelist"' in user.login(ZHAO)
+    for _ in range(CLICKS):
+        assert "old 0" in user.click()
+    logins = len(site.logins(site.source, ZHAO))
+    assert logins <= 2, "one or two sessions are kept for all of them"
+    site.service.run("domain", "resume", DOMAIN)
+    site.wait_for("SWITCHED", ZHAO)
+    site.target.save(ZHAO, message("for the new host"))
+    assert "for the new host" in user.click()
+    until(lambda: "Your mailbox has moved" in user.click(), 60, "the letter is seen in the new mailbox")
 
 
 @pytest.mark.slow

@@ -36,6 +36,9 @@ from mailferry.store.domains import Domain
 
 Opening = Callable[[Server], Awaitable[OpenSession]]
 
+ONE_BY_ONE = 4
+"""Pairs of connections that copy an account side by side to a target without MULTIAPPEND."""
+
 
 class Desks:
     """Makes the desk of one account's copy: how its sessions on both sides are opened."""
@@ -128,6 +131,7 @@ class Desks:
             batch_messages=copy.batch_messages,
             batch_octets=copy.batch_octets,
             connections=connections(copy, profile),
+            connections_one_by_one=one_by_one(copy, profile),
         )
 
 
@@ -141,6 +145,18 @@ def connections(copy: CopySettings, profile: Profile) -> int:
     if copy.connections_per_source is not None:
         most = min(most, copy.connections_per_source)
     return max(1, most)
+
+
+def one_by_one(copy: CopySettings, profile: Profile) -> int:
+    """Return the same for a target that takes one message at a time: more, where nobody named a number and the
+    source is known to bear twice as many from one account (docs/decisions/0017).
+    """
+    usual = connections(copy, profile)
+    if "connections_per_account" in copy.model_fields_set or copy.connections_per_source is not None:
+        return usual
+    bears, host = profile.max_connections, profile.host_connections
+    bears_more = bears is not None and bears >= 2 * ONE_BY_ONE and host is None
+    return max(usual, ONE_BY_ONE) if bears_more else usual
 
 
 def source_terms(copy: CopySettings, profile: Profile, domain: Domain) -> SourceTerms:

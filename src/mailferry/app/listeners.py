@@ -58,15 +58,26 @@ def bind_listeners(wanted: Sequence[ListenSettings]) -> list[BoundListener]:
 
 
 def close_doors(listeners: Sequence[BoundListener]) -> None:
-    """Let mail programs that come from now on be refused at once: nobody would ever accept them.
+    """Let whoever comes from now on be refused at once: nobody would ever accept them.
 
-    Each worker has inherited the sockets, so closing ours alone would leave clients waiting for a
-    greeting. Sockets that systemd passed are its own: who comes meanwhile is served by the next start.
+    Each worker has inherited the sockets, so closing ours alone would leave mail programs waiting for a
+    greeting, nginx and Postfix for an answer, and a browser for its page. Sockets that systemd passed are
+    its own: who comes meanwhile is served by the next start.
     """
     for listener in listeners:
-        if listener.settings.service.is_door and isinstance(listener.settings.endpoint, TcpEndpoint):
-            with contextlib.suppress(OSError):  # a system on which this means nothing
-                listener.socket.shutdown(socket.SHUT_RDWR)
+        if isinstance(listener.settings.endpoint, SystemdEndpoint):
+            continue
+        with contextlib.suppress(OSError):  # a system on which this means nothing
+            listener.socket.shutdown(socket.SHUT_RDWR)
+        if isinstance(listener.settings.endpoint, UnixEndpoint):
+            _send_away(listener.socket)
+
+
+def _send_away(shut: socket.socket) -> None:
+    """Take those who wait at a socket of the file system; at a TCP port the kernel sends them away itself."""
+    with contextlib.suppress(OSError):  # nobody waits any more
+        while True:
+            shut.accept()[0].close()
 
 
 def _socket_for(settings: ListenSettings) -> socket.socket:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
@@ -11,6 +12,7 @@ from mailferry.app.copier import Desks
 from mailferry.app.detecting import gathered
 from mailferry.app.parts import Parts
 from mailferry.app.preflight import Preflight
+from mailferry.app.verifying import as_json, compare_sides
 from mailferry.copying.skipped_mail import FetchedMail, fetch_skipped
 from mailferry.model.access import Secret, Server
 from mailferry.providers.detection import Gathered
@@ -21,7 +23,7 @@ from mailferry.web.old_hosts import FetchedMessage, OldHosts, Report
 
 
 def make_old_hosts(parts: Parts) -> OldHosts:
-    """Return the three questions."""
+    """Return the four questions."""
 
     def gather(asked: Gathered, servers: Sequence[Server]) -> Deferred[Gathered]:
         return Deferred.fromCoroutine(gathered(parts.settings, parts.reactor, asked, servers))
@@ -34,7 +36,13 @@ def make_old_hosts(parts: Parts) -> OldHosts:
     def fetch(address: str, mailbox_id: int, uid: int, folder: Path) -> Deferred[FetchedMessage]:
         return Deferred.fromCoroutine(_message(parts, address, mailbox_id, uid, folder))
 
-    return OldHosts(gather=gather, test=test, fetch=fetch)
+    def verify(
+        address: str, share: float, tell: Callable[[dict[str, Any]], None]
+    ) -> Deferred[dict[str, Any]]:
+        work = compare_sides(parts, address, share, lambda one: tell(as_json(one)))
+        return Deferred.fromCoroutine(work).addCallback(lambda report: report.as_json())
+
+    return OldHosts(gather=gather, test=test, fetch=fetch, verify=verify)
 
 
 async def _report(

@@ -42,7 +42,8 @@ class Parent:
 
     `after_death` is called in a child of its own with the process id of a dead worker, to void what
     that one left in the store, and again while that child fails; `on_ready` once, when every worker serves;
-    `on_stopping` once, when the workers were told to end.
+    `on_stopping` once, when the workers were told to end, and from then on `on_ended` with the role of each
+    that has.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Parent:
         after_death: Callable[[int], None],
         on_ready: Callable[[], None],
         on_stopping: Callable[[], None] = lambda: None,
+        on_ended: Callable[[str], None] = lambda _role: None,
         drain_seconds: float = 30.0,
     ) -> None:
         self._jobs = jobs
@@ -60,6 +62,7 @@ class Parent:
         self._after_death = after_death
         self._on_ready = on_ready
         self._on_stopping = on_stopping
+        self._on_ended = on_ended
         self._drain_seconds = drain_seconds
         self._children: dict[int, Child] = {}
         self._restarts: list[Restart] = []
@@ -144,6 +147,7 @@ class Parent:
             os.close(child.pipe)
             self._void(pid)
             if self._stopping_since is not None:
+                self._on_ended(child.job.role)
                 continue
             pause = self._history.pause_after(child, now)
             code = os.waitstatus_to_exitcode(status)

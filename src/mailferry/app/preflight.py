@@ -8,7 +8,14 @@ from mailferry.app.checking import Line, Sign
 from mailferry.app.copier import source_terms
 from mailferry.app.mapping_preview import MappedRow, mapping_preview
 from mailferry.app.parts import Parts, build_parts
-from mailferry.app.preflight_lines import after_dns_change, checklist, compared, estimated, read_messages
+from mailferry.app.preflight_lines import (
+    after_dns_change,
+    checklist,
+    compared,
+    copied_twice,
+    estimated,
+    read_messages,
+)
 from mailferry.app.preflight_look import Look, look_over_imap, look_over_pop3
 from mailferry.app.worker import WorkerContext
 from mailferry.config.settings import Settings
@@ -22,6 +29,7 @@ from mailferry.passwords.source_word import note_check
 from mailferry.plan.addresses import source_login
 from mailferry.plan.checklist import Observed
 from mailferry.providers.placeholders import placeholder_test
+from mailferry.providers.remedies import no_passwords
 from mailferry.providers.sentences import advice
 from mailferry.remote.imap_client import ImapClient
 from mailferry.remote.made_up import made_up_login
@@ -80,10 +88,10 @@ class Preflight:
         """Look at each protocol of the source, then at what only both together tell."""
         await self._learn_name()
         lines: list[Line] = []
-        if not self._profile.password_login:
-            words = advice(Cause.OAUTH_REQUIRED)
+        words = no_passwords(self._profile)
+        if words is not None:
             found = f"{self._profile.names['en']} lets no mail program in with a password"
-            lines.append(Line(Sign.FAULT, "source", found, words["en"], words["zh"]))
+            lines.append(Line(Sign.FAULT, "source", found, words.en, words.zh))
         for url in (self._domain.source_imap, self._domain.source_pop3):
             if url is not None:
                 lines += await self._server(parse_server_url(url))
@@ -94,6 +102,7 @@ class Preflight:
         lines += compared(self._looks, observed)
         terms = source_terms(self._parts.settings.copy_, self._profile, self._domain)
         lines += estimated(self._looks, self._profile, terms.limits)
+        lines += copied_twice(self._looks.get(Protocol.IMAP), self._profile)
         lines.append(after_dns_change(self._profile))
         return lines + checklist(self._profile, observed)
 

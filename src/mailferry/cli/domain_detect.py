@@ -17,6 +17,7 @@ from mailferry.model.profile import Profile
 from mailferry.model.server_url import BadServerUrl, parse_server_url
 from mailferry.providers.detection import UNKNOWN_HOST, Detection, Gathered, detect
 from mailferry.providers.loader import load_profiles
+from mailferry.providers.remedies import no_passwords
 from mailferry.roster import domains as roster
 from mailferry.roster.lookup import NoSuchDomain
 from mailferry.store.domains import Domain
@@ -116,9 +117,9 @@ def lines(
         return [*said, "Give the mail exchanger from before the DNS change with --mx, or name the provider."]
     if detection.contradicted:
         said.append("Something speaks for another system: has the DNS been changed already?")
-    if not profile.password_login:
-        why = profile.notes.get("password_login", "")
-        said.append(f"It cannot be moved by the users' passwords: {why or 'mail programs need another way'}.")
+    unmovable = no_passwords(profile)
+    if unmovable is not None:
+        said += [unmovable.en, unmovable.zh]
     else:
         hosts = [*profile.imap_hosts[:1], *profile.pop3_hosts[:1]]
         said.append("Its usual servers: " + ", ".join(h.replace("{domain}", found.domain) for h in hosts))

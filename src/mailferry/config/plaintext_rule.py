@@ -24,6 +24,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def in_clear(server: Server) -> bool:
+    """Whether what is said to `server` can be read on the way."""
+    return server.tls is TlsMode.NONE and not is_loopback(server.host)
+
+
 def in_confidence(server: Server | None, info: ValidationInfo) -> Server | None:
     """Check a field under the key `accept_plaintext` of its table, which must stand before it."""
     if server is not None and (
@@ -35,7 +40,7 @@ def in_confidence(server: Server | None, info: ValidationInfo) -> Server | None:
 
 def plaintext_fault(server: Server, *, accepted: bool) -> str | None:
     """Return what is wrong when `server` would be spoken to in clear without anybody's consent."""
-    if server.tls is not TlsMode.NONE or accepted or is_loopback(server.host):
+    if accepted or not in_clear(server):
         return None
     return (
         f"{server} would send passwords in clear to another machine; use {server.protocol.value}s:// "

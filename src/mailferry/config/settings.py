@@ -114,6 +114,7 @@ class ListenSettings(Section):
     endpoint: EndpointSetting
     tls: TlsMode | None = None
     proxy_protocol_from: tuple[Network, ...] = ()
+    webmail_from: tuple[Network, ...] = ()
     plaintext_login: bool = False
 
     @field_validator("service", mode="before")
@@ -140,6 +141,8 @@ class ListenSettings(Section):
         loopback = self.endpoint.loopback
         if self.proxy_protocol_from and not self.service.is_door:
             raise ValueError(f"{self.service.value} reads no PROXY header; leave proxy_protocol_from out")
+        if self.webmail_from and self.service is not ServiceName.IMAP:
+            raise ValueError("only a webmail's IMAP tells whom it speaks for; leave webmail_from out")
         if self.mode is TlsMode.STARTTLS and not self.service.is_door:
             raise ValueError(
                 f"tls = starttls is for imap and pop3; {self.service.value} takes implicit or none"

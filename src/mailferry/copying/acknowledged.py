@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from mailferry.copying.book import Register
+from mailferry.copying.register import Register
 from mailferry.model.tap import ANY_MAILBOX, BELOW
 from mailferry.store import deletions
 

@@ -6,61 +6,24 @@ account's counts, and only while the lease on the account stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar, Unpack
+from typing import Unpack
 
 from sqlalchemy import Connection
 
 from mailferry.copying.book_entries import Finished, PendingIntent, Skip
+from mailferry.copying.register import Register
 from mailferry.copying.results import INCOMPLETE, SkipReason
 from mailferry.model.mail import MailboxStatus, MessageFacts
 from mailferry.plan.arrival_date import instant
 from mailferry.plan.differences import FLAGS_KEY_OCTETS, HIGHEST_UID
 from mailferry.plan.retry import skip_is_due
-from mailferry.store import accounts, deletions, intents, leases, ledger, mailboxes, skipped
-from mailferry.store.database import Database, db_now
-from mailferry.store.faults import Conflict
+from mailferry.store import accounts, deletions, intents, ledger, mailboxes, skipped
+from mailferry.store.database import db_now
 from mailferry.store.intents import Trait
-from mailferry.store.leases import Lease
 from mailferry.store.ledger_blocks import Ledger, LedgerEntry
 from mailferry.store.mailboxes import CopiedMailbox, MailboxChanges
-
-T = TypeVar("T")
-_TRIES = 4
-
-
-class Register:
-    """The copier's hand in the store: every write checks the lease first."""
-
-    def __init__(self, database: Database, account_id: int, lease: Lease | None) -> None:
-        self._database = database
-        self.account_id = account_id
-        self._lease = lease
-
-    async def write(self, name: str, work: Callable[[Connection], T]) -> T:
-        """Run a transaction. Raises LeaseLost when another copier has the account.
-
-        A message that moved is written into two ledgers, of which another connection of this pass may
-        write one at the same moment: then once more.
-        """
-        lease = self._lease
-
-        def guarded(conn: Connection) -> T:
-            if lease is not None:
-                leases.require(conn, lease)
-            return work(conn)
-
-        for _ in range(_TRIES):
-            try:
-                return await self._database.run(name, guarded)
-            except Conflict:
-                continue
-        return await self._database.run(name, guarded)
-
-    async def read(self, name: str, work: Callable[[Connection], T]) -> T:
-        """Run a transaction that only reads."""
-        return await self._database.read(name, work)
 
 
 class MailboxBook:
@@ -112,6 +75,17 @@ class MailboxBook:
         if found is None:
             raise KeyError(source_uid)
         return found
+
+    def marks(self, source_uids: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Yield those of these UIDs whose copies are known by UID, with the first 32 bits of their digests."""
+        kept = self._kept
+        for uid in source_uids:
+            entry = self._added.get(uid)
+            if entry is not None:
+                if entry.target_uid:
+                    yield uid, int.from_bytes(entry.digest[:4])
+            elif uid not in self._gone and (at := kept.position(uid)) is not None and kept.target_uids[at]:
+                yield uid, kept.leading(at)
 
     def entries(self) -> Iterator[LedgerEntry]:
         """Yield all entries."""
@@ -431,15 +405,13 @@ async def open_book(register: Register, row: CopiedMailbox) -> MailboxBook:
                 dict(zip(intent.source_uids, intent.traits, strict=False)),
                 intent.examined,
             )
-            for intent in intents.pending(conn, row.account_id)
-            if intent.mailbox_id == row.id
+            for intent in intents.of_mailbox(conn, row.id)
         ]
         skips = {
             message.source_uid: Skip(
                 message.reason, skip_is_due(message.tries, now - message.at), message.size
             )
-            for message in skipped.listing(conn, row.account_id, limit=1_000_000)
-            if message.mailbox_id == row.id
+            for message in skipped.entries(conn, row.id)
         }
         return mailboxes.get(conn, row.id), ledger.load(conn, row.id), open_intents, skips
 

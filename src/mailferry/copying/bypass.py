@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from mailferry.copying.book import Register
+from mailferry.copying.register import Register
 from mailferry.store import accounts, deletions, sessions
 
 

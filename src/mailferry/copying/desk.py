@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from twisted.internet.interfaces import IReactorTime
 
 from mailferry.copying.acknowledged import Acknowledged
-from mailferry.copying.book import Register
 from mailferry.copying.bypass import Bypass
 from mailferry.copying.courtesy import Courtesy
+from mailferry.copying.register import Register
 from mailferry.copying.remarks import Remarks
 from mailferry.copying.results import CopyLimits, OnProgress, PassRequest, PassResult, Progress, Waits
 from mailferry.copying.sides import Endpoints
@@ -89,6 +89,8 @@ class Run:
         """Mailboxes that this pass saw for the first time."""
         self.emptied: set[bytes] = set()
         """Mailboxes that the source empties by age."""
+        self.incomplete: set[bytes] | None = None
+        """Mailboxes whose messages have incomplete copies; None until the pass has looked."""
         self._on_progress = on_progress
         self._began = desk.reactor.seconds()
         self._noted: tuple[int, int | None] = (0, None)

@@ -1,7 +1,9 @@
 """Messages that the source shows over POP3 and hides from IMAP (windows of 30 days, caps of folders).
 
 They are copied into INBOX over POP3, under numbers of our own. When IMAP shows one later, its copy is
-there already: it changes over to INBOX's ledger and is not uploaded again.
+there already: it changes over to INBOX's ledger and is not uploaded again. IMAP tells nothing of them, so
+that LIST is believed about their sizes as far as a body that is missing whole: such a message is kept as
+incomplete, like those of a mailbox.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from mailferry.copying.book import MailboxBook, open_book
 from mailferry.copying.desk import Run
 from mailferry.copying.digests import body_digests
 from mailferry.copying.following import compared_with_brake, delete_copies, follow_deletions, follow_flags
+from mailferry.copying.incomplete import incomplete_copies, keep_incomplete, not_whole
 from mailferry.copying.learning import match_digests
 from mailferry.copying.lost_copies import forget_lost_copies
-from mailferry.copying.maildrop import Maildrop
+from mailferry.copying.maildrop import Maildrop, MaildropHeads
 from mailferry.copying.maildrop_names import Listed
 from mailferry.copying.maildrop_numbers import Numbers
 from mailferry.copying.open_mailbox import OpenMailbox
@@ -36,18 +39,26 @@ from mailferry.store.ledger_blocks import LedgerEntry
 from mailferry.store.mailboxes import OVER_POP3, CopiedMailbox
 from mailferry.store.uidls import FactsOf
 
+POP3_ONLY = b"(POP3 only)"
+"""What stands for them where mailboxes are named to people."""
+
 
 async def count_hidden(run: Run) -> int:
     """Count what POP3 alone shows into the pass's sums, as far as earlier passes copied or skipped it."""
     account_id = run.request.account_id
 
-    def counts(conn: Connection) -> tuple[int, int]:
+    def counts(conn: Connection) -> tuple[int, list[str]]:
         row = mailboxes.over_pop3(conn, account_id)
-        return (0, 0) if row is None else (ledger.size(conn, row.id), len(skipped.of_mailbox(conn, row.id)))
+        if row is None:
+            return 0, []
+        return ledger.size(conn, row.id), [one.reason for one in skipped.entries(conn, row.id)]
 
-    copied, skips = await run.register.read("hidden mail", counts)
+    copied, reasons = await run.register.read("hidden mail", counts)
+    skips = len(reasons)
     work = run.work(OVER_POP3)
     work.total, work.known_skips, work.octets = copied + skips, skips, work.octets or 0
+    if reasons:
+        run.saw(not_whole(POP3_ONLY, copied + skips, copied + skips, reasons))
     return copied + skips
 
 
@@ -97,8 +108,9 @@ class HiddenMail:
             status = await self._target.select(INBOX)
         book = await open_book(run.register, row)
         book.target_selected(status)
-        source = Maildrop(self._pop, by_uid, listed.sizes)
-        box = OpenMailbox(run, run.work(OVER_POP3), source, self._target, book, status)
+        others = await incomplete_copies(run, row, status.uidvalidity)
+        source = Maildrop(self._pop, by_uid, listed.sizes, alone=True)
+        box = OpenMailbox(run, run.work(OVER_POP3), source, self._target, book, status, others)
         if book.row.target_uidvalidity not in {None, status.uidvalidity}:
             await rematch_target(self._target, book, status, copies_wanted=self._mirror, source=source)
         await book.note(target_uidvalidity=status.uidvalidity)
@@ -122,6 +134,11 @@ class HiddenMail:
             await BatchCopier(box).copy(compared.new)
         finally:
             box.count_octets(listing, compared.new)
+            shown = len(listing.listed)
+            run.saw(not_whole(POP3_ONLY, shown, shown, list(book.incomplete().values())))
+        if listed.whole:
+            heads = MaildropHeads(self._pop, {uid: n for n, uid in numbers.by_number.items()})
+            await keep_incomplete(box, heads, listing.listed, compared)
         if not self._mirror or not listed.whole:
             return
         if compared.held is None:

@@ -54,9 +54,13 @@ class Heads(Protocol):
 
 def evidence(book: MailboxBook, exists: int, delivered: int) -> MailboxEvidence:
     """Return what a pass saw of a mailbox whose messages were tried: how many came and were not whole."""
-    reasons = list(book.incomplete().values())
+    return not_whole(book.source_name, exists, delivered, list(book.incomplete().values()))
+
+
+def not_whole(name: bytes, exists: int, delivered: int, reasons: Sequence[str]) -> MailboxEvidence:
+    """Return the same of a mailbox on whose list of skipped messages these `reasons` stand."""
     return MailboxEvidence(
-        book.source_name,
+        name,
         exists,
         delivered,
         headers_only=reasons.count(SkipReason.HEADER_ONLY),
@@ -67,6 +71,8 @@ def evidence(book: MailboxBook, exists: int, delivered: int) -> MailboxEvidence:
 
 async def incomplete_copies(run: Run, row: CopiedMailbox, uidvalidity: int) -> frozenset[int]:
     """Return the UIDs of a mailbox's incomplete copies at the target, whose UIDVALIDITY this is."""
+    if _surely_none(run, row.source_name):
+        return frozenset()
 
     def read(conn: Connection) -> frozenset[int]:
         kept = mailboxes.incomplete(conn, row.account_id).get(row.source_name)
@@ -86,9 +92,13 @@ async def keep_incomplete(
     Unavailable or Stopped.
     """
     run, wanted = box.run, box.book.incomplete()
+    if not wanted and _surely_none(run, box.book.source_name):
+        return
     row = await run.register.read("incomplete copies", lambda conn: _row(conn, box))
     if row is None and not wanted:
         return
+    if run.incomplete is not None:
+        run.incomplete.add(box.book.source_name)
     if row is None:
         row = await run.register.write("keep incomplete", lambda conn: _made(conn, box))
     kept = await _opened(box, client, row, listed)
@@ -118,6 +128,11 @@ async def drop_incomplete(run: Run, pair: Pair, row: CopiedMailbox) -> None:
     except Refused:
         pass  # the target's mailbox is gone as well
     await book.forget(uids)
+
+
+def _surely_none(run: Run, source_name: bytes) -> bool:
+    """Whether the pass has seen that this mailbox has none: nobody else makes them while it holds the lease."""
+    return run.incomplete is not None and source_name not in run.incomplete
 
 
 def _row(conn: Connection, box: OpenMailbox) -> CopiedMailbox | None:

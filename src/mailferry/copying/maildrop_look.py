@@ -26,6 +26,7 @@ from mailferry.copying.uidl_learning import InboxSide, Learnt, UidlLearner
 from mailferry.model.causes import RemoteFailure, Unavailable
 from mailferry.observe.log import get_log
 from mailferry.plan.mailbox_mapping import INBOX
+from mailferry.plan.retry import skip_is_due
 from mailferry.remote.pop3_client import Pop3Client
 from mailferry.store import ledger, mailboxes, maildrops, skipped, uidls
 from mailferry.store.database import db_now
@@ -58,9 +59,18 @@ def standing(conn: Connection, account_id: int) -> Standing:
     """Return what is known of the account's maildrop."""
     known = maildrops.get(conn, account_id)
     fingerprint = fingerprint_of(conn, account_id)
-    waits = known.waiting or known.unpaired
+    waits = known.waiting or known.unpaired or _again(conn, account_id)
     old = known.looked_at is None or db_now(conn) - known.looked_at >= AGAIN_SECONDS
     return Standing(known, fingerprint, known.fingerprint != fingerprint or bool(waits and old))
+
+
+def _again(conn: Connection, account_id: int) -> bool:
+    """Whether a message that POP3 alone shows is to be tried again: what came of it was not whole, or nothing came."""
+    row = mailboxes.over_pop3(conn, account_id)
+    if row is None:
+        return False
+    now = db_now(conn)
+    return any(skip_is_due(one.tries, now - one.at) for one in skipped.entries(conn, row.id))
 
 
 def fingerprint_of(conn: Connection, account_id: int) -> bytes:
@@ -68,7 +78,11 @@ def fingerprint_of(conn: Connection, account_id: int) -> bytes:
     running = hashlib.blake2b(digest_size=16)
     rows = [row for row in mailboxes.of_account(conn, account_id) if row.source_name.upper() == INBOX]
     rows += [row for row in (mailboxes.over_pop3(conn, account_id),) if row is not None]
-    rows += [row for name, row in mailboxes.incomplete(conn, account_id).items() if name.upper() == INBOX]
+    rows += [
+        row
+        for name, row in mailboxes.incomplete(conn, account_id).items()
+        if name.upper() in {INBOX, mailboxes.OVER_POP3}
+    ]
     for row in rows:
         kept = ledger.load(conn, row.id)
         running.update(b"%d %d " % (row.source_uidvalidity or 0, row.target_uidvalidity or 0))

@@ -59,7 +59,7 @@ class Numbers:
         numbers, before and after.
         """
         shown = set(self.by_number.values())
-        lost = {e.source_uid: e.digest for e in book.entries() if e.source_uid not in shown}
+        lost = {uid: book.entry(uid).digest for uid in book.source_uids() - shown}
         fresh = [number for number, uid in sorted(self.by_number.items()) if not book.has(uid)]
         if not lost or not fresh:
             return 0

@@ -12,9 +12,9 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy import Connection
 
-from mailferry.copying.book import Register
 from mailferry.copying.courtesy import PAUSE_SECONDS
 from mailferry.copying.desk import Run
+from mailferry.copying.register import Register
 from mailferry.copying.results import Waits
 from mailferry.model.access import Protocol
 from mailferry.model.causes import Cause, Refused, RemoteFailure

@@ -112,6 +112,10 @@ class PacedCarrier:
         """Read and send larger pieces from now on."""
         self._inner.expect_bulk()
 
+    def forget_ends(self) -> None:
+        """Keep no addresses any more."""
+        self._inner.forget_ends()
+
     def drop_if_killed(self) -> None:
         """When this process is killed, take back what was not sent yet."""
         self._inner.drop_if_killed()

@@ -31,6 +31,8 @@ class Pairs:
         self._opening: set[Deferred[Pair]] = set()
         self._queue: deque[MailboxJob] = deque()
         self._refused: set[bytes] = set()
+        self._batches = True
+        """The target takes many messages in one command, as far as is known."""
         run.at_cut_off(self._close)
 
     async def one(self) -> Pair:
@@ -59,7 +61,7 @@ class Pairs:
         """
         self._queue.extend(jobs)
         self._refused.clear()
-        hands = min(self._run.desk.limits.connections, len(self._queue))
+        hands = min(self._most(), len(self._queue))
         failures: list[BaseException] = []
 
         async def hand(number: int) -> None:
@@ -132,7 +134,14 @@ class Pairs:
         finally:
             self._opening.discard(opening)
         self._all.add(pair)
+        self._batches = pair.target.batches
         return pair
+
+    def _most(self) -> int:
+        """Return how many pairs may work side by side."""
+        limits = self._run.desk.limits
+        one_by_one = limits.connections_one_by_one
+        return limits.connections if self._batches or one_by_one is None else one_by_one
 
     def _drop(self, pair: Pair) -> None:
         pair.close()

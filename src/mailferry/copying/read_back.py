@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mailferry.copying.learning import UNKNOWN_UID
 from mailferry.copying.likeness import Likeness, likenesses
 from mailferry.copying.open_mailbox import OpenMailbox
 from mailferry.copying.sides import at_target
@@ -21,6 +20,8 @@ LOOKED_INTO = 10
 """Altered copies of one mailbox and pass whose originals are read again, to tell what was altered."""
 ODD_BEFORE, ODD_FROM = 0, (1 << 31) - 86400
 """Dates outside of this Dovecot 2.3 keeps as the day on which it was asked."""
+_DATE_OCTETS, _YEAR = len(b"17-Jul-1996 02:44:25 -0700"), slice(7, 11)
+_USUAL_FROM, _USUAL_TO = b"1971", b"2036"
 
 
 async def read_back(box: OpenMailbox, new: Sequence[MessageFacts]) -> None:
@@ -30,27 +31,39 @@ async def read_back(box: OpenMailbox, new: Sequence[MessageFacts]) -> None:
     """
     if box.run.request.last:
         return
-    copies = [box.book.entry(facts.uid) for facts in new if box.book.has(facts.uid)]
-    copies = [entry for entry in copies if entry.target_uid != UNKNOWN_UID]
-    sample = chosen(copies, box.run.desk.limits.read_back)
-    dates = {facts.uid: moment for facts in new if (moment := instant(facts.internal_date)) is not None}
-    odd = {uid for uid, moment in dates.items() if not ODD_BEFORE <= moment < ODD_FROM}
-    sampled = {entry.source_uid for entry in sample}
-    if sample or odd:
-        box.run.check()
-        with at_target():
-            await box.target.select(box.book.target_name)  # Courier shows new messages only then
-        await _dates(box, [one for one in copies if one.source_uid in odd | sampled], dates)
-        await _octets(box, sample)
+    marks = list(box.book.marks(facts.uid for facts in new))
+    sampled = chosen(marks, box.run.desk.limits.read_back)
+    odd = {facts.uid for facts in new if _is_odd(facts.internal_date)}.intersection(uid for uid, _ in marks)
+    if not sampled and not odd:
+        return
+    box.run.check()
+    with at_target():
+        await box.target.select(box.book.target_name)  # Courier shows new messages only then
+    looked_at = odd | sampled
+    dates = {
+        facts.uid: moment
+        for facts in new
+        if facts.uid in looked_at and (moment := instant(facts.internal_date)) is not None
+    }
+    await _dates(box, [box.book.entry(uid) for uid in sorted(looked_at)], dates)
+    await _octets(box, [box.book.entry(uid) for uid in sorted(sampled)])
 
 
-def chosen(entries: Sequence[LedgerEntry], share: float) -> list[LedgerEntry]:
-    """Return the sample: as the digests fall, so that no kind of message escapes for ever; at least one of twenty."""
+def chosen(marks: Sequence[tuple[int, int]], share: float) -> set[int]:
+    """Return the sample's UIDs: as the digests fall, so that no kind of message escapes for ever; at least one of twenty."""
     bound = share * (1 << 32)
-    sample = [entry for entry in entries if int.from_bytes(entry.digest[:4]) < bound]
-    if not sample and share > 0 and len(entries) >= 20:
-        sample = [entries[0]]
+    sample = {uid for uid, mark in marks if mark < bound}
+    if not sample and share > 0 and len(marks) >= 20:
+        sample = {marks[0][0]}
     return sample
+
+
+def _is_odd(internal_date: bytes) -> bool:
+    """Whether a date is one that targets were seen to get wrong. The year alone speaks for nearly all."""
+    if len(internal_date) == _DATE_OCTETS and _USUAL_FROM <= internal_date[_YEAR] <= _USUAL_TO:
+        return False
+    moment = instant(internal_date)
+    return moment is not None and not ODD_BEFORE <= moment < ODD_FROM
 
 
 async def _dates(box: OpenMailbox, copies: Sequence[LedgerEntry], dates: Mapping[int, int]) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from mailferry.copying.book import Register
+from mailferry.copying.register import Register
 from mailferry.store import remarks
 from mailferry.store.database import db_now
 from mailferry.store.remarks import RemarkKind

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from mailferry.copying.book import Register
 from mailferry.copying.desk import CopyDesk
 from mailferry.copying.maildrop_look import standing
 from mailferry.copying.maildrop_names import Listed
+from mailferry.copying.register import Register
 from mailferry.copying.results import MaildropView
 from mailferry.copying.sides import at_target
 from mailferry.copying.uidl_learning import InboxSide, Learnt, UidlLearner
@@ -164,12 +164,23 @@ class _Copies:
 
     uids: dict[int, int]
     skips: frozenset[int]
+    kept: dict[int, int]
+    """For want of whole ones: they keep UIDL and place until the whole ones come."""
 
     @classmethod
     def of(cls, conn: Connection, row: CopiedMailbox | None) -> _Copies:
-        book = Ledger() if row is None else ledger.load(conn, row.id)
-        skips = frozenset[int]() if row is None else skipped.of_mailbox(conn, row.id)
-        return cls(dict(zip(book.source_uids, book.target_uids, strict=True)), skips)
+        if row is None:
+            return cls({}, frozenset(), {})
+        kept = mailboxes.incomplete(conn, row.account_id).get(row.source_name)
+        return cls(
+            _by_source_uid(ledger.load(conn, row.id)),
+            skipped.of_mailbox(conn, row.id),
+            {} if kept is None else _by_source_uid(ledger.load(conn, kept.id)),
+        )
+
+
+def _by_source_uid(book: Ledger) -> dict[int, int]:
+    return dict(zip(book.source_uids, book.target_uids, strict=True))
 
 
 def _draw(
@@ -179,8 +190,6 @@ def _draw(
     rows_of = mailboxes.of_account(conn, account_id)
     inbox = _Copies.of(conn, next((row for row in rows_of if row.source_name.upper() == INBOX), None))
     over_pop3 = _Copies.of(conn, mailboxes.over_pop3(conn, account_id))
-    kept = _Copies.of(conn, mailboxes.incomplete(conn, account_id).get(INBOX)).uids
-    """For want of whole ones: they keep UIDL and place until the whole ones come."""
     places = {uid: uidl for uidl, uid in target.uids.items()}
     rows: list[MappedUidl] = []
     waiting = left_out = unpaired = 0
@@ -193,8 +202,8 @@ def _draw(
             left_out += uidl in view.elsewhere
             unpaired += uidl not in view.elsewhere
         elif uid in copies.skips and uid not in copies.uids:
-            if copies is inbox and kept.get(uid) in places:
-                rows.append(MappedUidl(uidl, places[kept[uid]]))
+            if copies.kept.get(uid) in places:
+                rows.append(MappedUidl(uidl, places[copies.kept[uid]]))
             else:
                 left_out += 1
         elif copies.uids.get(uid) not in places:
@@ -204,7 +213,7 @@ def _draw(
     shown, ever = len(rows), set(view.inbox.values())
     rows += [
         MappedUidl(None, places[copy])
-        for uid, copy in (*inbox.uids.items(), *kept.items())
+        for uid, copy in (*inbox.uids.items(), *inbox.kept.items())
         if uid not in ever and copy in places
     ]
     return uidls.pack_map(rows), UidlState(

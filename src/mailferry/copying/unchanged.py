@@ -59,7 +59,7 @@ async def changed_jobs(run: Run, pair: Pair, jobs: Sequence[MailboxJob]) -> Chan
     source, target = await both(
         pair.source.status_all([job.source_name for job in jobs]), _target_numbers(pair, jobs)
     )
-    restless, sizes, skips = await run.register.read(
+    restless, sizes, skips, run.incomplete = await run.register.read(
         "restless mailboxes", lambda conn: _restless(conn, run, jobs)
     )
     changed: list[MailboxJob] = []
@@ -142,8 +142,10 @@ def _as_remembered(row: CopiedMailbox, source: MailboxStatus | None, target: Mai
 
 def _restless(
     conn: Connection, run: Run, jobs: Sequence[MailboxJob]
-) -> tuple[set[int], Mapping[int, int], Mapping[int, _LeftOut]]:
-    """Return mailboxes with open intents or skips that are due; ledger sizes; what is left out."""
+) -> tuple[set[int], Mapping[int, int], Mapping[int, _LeftOut], set[bytes]]:
+    """Return mailboxes with open intents or skips that are due; ledger sizes; what is left out; those with
+    incomplete copies.
+    """
     account_id = run.request.account_id
     now = db_now(conn)
     restless = {intent.mailbox_id for intent in intents.pending(conn, account_id)}
@@ -166,4 +168,4 @@ def _restless(
         if skip_is_due(message.tries, now - message.at):
             restless.add(message.mailbox_id)
     counts = ledger.counts(conn, account_id)
-    return restless, {job.row.id: counts.get(job.row.id, 0) for job in jobs}, skips
+    return restless, {job.row.id: counts.get(job.row.id, 0) for job in jobs}, skips, set(incomplete)

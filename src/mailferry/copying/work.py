@@ -14,11 +14,11 @@ from typing import Any, TypeVar, Unpack
 from twisted.internet import defer, task
 
 from mailferry.copying.account import run_pass
-from mailferry.copying.book import Register
 from mailferry.copying.cutover import Cutover, Ended, LastPass
 from mailferry.copying.desk import CopyDesk
 from mailferry.copying.early_switch import EarlySwitch
 from mailferry.copying.maildrop_session import login_gap, maildrop_waits
+from mailferry.copying.register import Register
 from mailferry.copying.results import Mode, PassRequest, PassResult, Waits
 from mailferry.copying.sides import Endpoints
 from mailferry.copying.sweep import sweep

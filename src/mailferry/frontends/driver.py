@@ -26,6 +26,7 @@ class Door:
         self._reactor = reactor
         self._log = log
         self._guests = Guests(reactor)
+        self._left, self._entered = self._guests.left, self._guests.enter  # every session holds the first
 
     def __len__(self) -> int:
         return len(self._guests)
@@ -46,8 +47,8 @@ class Door:
             self._gate,
             reactor=self._reactor,
             log=self._log,
-            on_over=self._guests.left,
-            on_served=self._guests.enter,
+            on_over=self._left,
+            on_served=self._entered,
         )
         self._guests.enter(visit)
         visit.begin()

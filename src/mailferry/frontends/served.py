@@ -19,14 +19,14 @@ def _meter(direction: Direction, octets: int) -> None:
     RELAYED_BYTES.add(octets, direction=direction)
 
 
-class Served:
-    """One admitted session, relayed until either side ends it.
+class Served(Relay):
+    """One admitted session, relayed until either side ends it; the gate's `Relayed`.
 
     The session's row ends as soon as the server's side is closed: whatever its client still does
     cannot reach that server any more. `on_over` is called once, when nothing of it is left.
     """
 
-    __slots__ = ("_log", "_on_over", "_protocol", "_relay", "_session", "_session_id", "_side", "_tap")
+    __slots__ = ("_log", "_on_over", "_protocol", "_session", "_session_id", "_side")
 
     def __init__(
         self,
@@ -40,43 +40,33 @@ class Served:
         log: Log,
         on_over: Callable[[Served], None],
     ) -> None:
+        super().__init__(
+            client, admission.carrier, admission.tap, reactor=reactor, idle_limit=idle_limit, meter=_meter
+        )
         self._session = admission.session
-        self._tap = admission.tap
         self._protocol = protocol.value
         self._side = admission.side.value
         self._session_id = session_id
         self._log = log
         self._on_over = on_over
-        self._relay = Relay(
-            client,
-            admission.carrier,
-            admission.tap,
-            reactor=reactor,
-            on_end=self._ended,
-            on_server_closed=admission.session.ended,
-            idle_limit=idle_limit,
-            meter=_meter,
-        )
 
     def begin(self, *, from_client: bytes, from_server: bytes) -> None:
         """Relay; what each side sent behind its login comes first."""
         SESSIONS.move(1, protocol=self._protocol, side=self._side)
-        self._relay.start(from_client=from_client, from_server=from_server)
-        self._session.attach(self._relay.stop, self._relay.quiet_for, self._deletions, self._relay.abort)
+        self.start(from_client=from_client, from_server=from_server)
+        self._session.attach(self)
 
-    def stop(self) -> None:
-        """End at the next boundary between commands."""
-        self._relay.stop()
-
-    def abort(self, reason: str) -> None:
-        """End at once."""
-        self._relay.abort(reason)
-
-    def _deletions(self) -> Deletions:
+    def deletions(self) -> Deletions:
+        """Return what the tap saw the server delete."""
         tap = self._tap
         return tap.deletions if isinstance(tap, CountsDeletions) else Deletions()
 
-    def _ended(self, end: RelayEnd) -> None:
+    def server_is_closed(self) -> None:
+        """Take the row away."""
+        self._session.ended()
+
+    def over(self, end: RelayEnd) -> None:
+        """Count it, write it down, and tell whoever keeps the guests."""
         SESSIONS.move(-1, protocol=self._protocol, side=self._side)
         self._session.ended()
         self._log.info(

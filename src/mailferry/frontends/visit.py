@@ -26,6 +26,7 @@ from mailferry.model.access import Protocol as MailProtocol
 from mailferry.model.access import TlsMode
 from mailferry.model.causes import Answer
 from mailferry.net.carrier import Carrier, ClosedReason, HandshakeFailed
+from mailferry.net.proxy_gate import IpNetwork, is_trusted
 from mailferry.net.relay import IDLE_LIMIT_SECONDS
 from mailferry.net.tls_server import ServerContexts
 from mailferry.observe.log import Log, session_id
@@ -48,13 +49,15 @@ class DoorTerms:
     """What holds for every client of one listener.
 
     `contexts` is our certificate, needed unless `tls` is NONE. `plaintext_login` takes passwords
-    without TLS as well. `hostname` stands in the greeting.
+    without TLS as well. `webmails` are networks whose word is taken, in IMAP's ID before the login, for whom
+    they speak. `hostname` stands in the greeting.
     """
 
     protocol: MailProtocol
     tls: TlsMode
     contexts: ServerContexts | None = None
     plaintext_login: bool = False
+    webmails: tuple[IpNetwork, ...] = ()
     hostname: str = field(default_factory=platform.node)
     login_seconds: float = LOGIN_SECONDS
     idle_seconds: float = IDLE_LIMIT_SECONDS
@@ -128,6 +131,7 @@ class Visit:
             tls_available=terms.contexts is not None and terms.tls is TlsMode.STARTTLS,
             tls_active=implicit,
             plaintext_login=terms.plaintext_login,
+            webmail=bool(terms.webmails) and is_trusted(carrier.peer.host, terms.webmails),
         )
 
     def begin(self) -> None:
@@ -231,7 +235,7 @@ class Visit:
         attempt = LoginAttempt(
             protocol=self._terms.protocol,
             credentials=action.credentials,
-            client=Endpoint(peer.host, peer.port),
+            client=action.client or Endpoint(peer.host, peer.port),
             door=Endpoint(door.host, door.port),
             session_id=self.session_id,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -44,23 +44,34 @@ class LoginAttempt:
         return _FACES.get(self.starts_as, self.protocol.value)
 
 
+class Relayed(Protocol):
+    """What relays a session, as the gate sees it."""
+
+    def stop(self) -> None:
+        """End at the next boundary between commands."""
+        ...
+
+    def abort(self, reason: str) -> None:
+        """End where the session stands, for the reason given."""
+        ...
+
+    def quiet_for(self) -> float | None:
+        """Return the seconds since the last octet of either side while the session rests between commands.
+
+        Infinity while it stands in IMAP's IDLE, and None while a command runs or nobody can tell.
+        """
+        ...
+
+    def deletions(self) -> Deletions:
+        """Return what the server deleted for this session so far."""
+        ...
+
+
 class LiveSession(Protocol):
     """A relayed session as the gate sees it: it can be looked at, ended between commands, and it ends."""
 
-    def attach(
-        self,
-        stop: Callable[[], None],
-        quiet_for: Callable[[], float | None],
-        deletions: Callable[[], Deletions] | None = None,
-        abort: Callable[[str], None] | None = None,
-    ) -> None:
-        """Register how the relay is stopped at its next boundary, and for how long it has been quiet.
-
-        `quiet_for` returns the seconds since the last octet of either side while the session rests
-        between commands, infinity while it stands in IMAP's IDLE, and None while a command runs or
-        nobody can tell. `deletions` returns what the server deleted for this session so far; `abort`
-        ends the session where it stands, for the reason given.
-        """
+    def attach(self, relayed: Relayed) -> None:
+        """Register what relays the session."""
         ...
 
     def ended(self) -> None:

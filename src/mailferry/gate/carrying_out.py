@@ -6,6 +6,7 @@ password: it is pushed and proved first. Where that fails and the source can ser
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -18,10 +19,11 @@ from mailferry.gate.place import Place
 from mailferry.gate.sweep_wishes import SweepWishes
 from mailferry.gate.tap_choice import NoTapYet, TapChoice
 from mailferry.gate.trial import Trial
-from mailferry.model.access import Side
-from mailferry.model.account import FOLLOWED_ON_TARGET, Event, Phase, Trigger
-from mailferry.model.causes import CAUSES, Actor, Answer, Cause
+from mailferry.model.access import Protocol, Side
+from mailferry.model.account import FOLLOWED_ON_TARGET, Event, Phase
+from mailferry.model.causes import Answer, Cause
 from mailferry.passwords.push import PasswordKeeper
+from mailferry.plan.retry import RETRIED_IN, login_wakes
 from mailferry.plan.routing import Decision, Outcome
 from mailferry.store import accounts, cutovers, sessions
 from mailferry.store.accounts import Account
@@ -31,6 +33,7 @@ from mailferry.store.restored import Restored
 
 _LEAVES_SOURCE = frozenset({Event.EARLY_SWITCH, Event.TARGET_ACCEPTED_FOREIGN})
 _SERVED_THERE = frozenset({Phase.PRECOPY, Phase.BLOCKED})
+_MOST_WOKEN = 10_000
 _OWN_PASSWORD = frozenset({Event.TARGET_ONLY, Event.TARGET_ACCEPTED_FOREIGN})
 """Events that follow from a password which only the target knows."""
 
@@ -66,6 +69,8 @@ class Hands:
         self._taps = taps
         self._restored = restored
         self._wishes = SweepWishes(database)
+        self._woken: dict[int, float] = {}
+        """When a login last let a failed copy be tried again, by account; each process knows its own."""
 
     async def settled(self) -> None:
         """Wait until what logins left to be written behind them is written."""
@@ -97,6 +102,8 @@ class Hands:
             trial.opened(side, judged.session)
             self._penalty.logged_in(trial.attempt)
         account = trial.place.account
+        if side is Side.SOURCE and judged.outcome is Outcome.REFUSED:
+            trial.refused_at_source = judged
         wrong = judged.cause is Cause.BAD_CREDENTIALS and not judged.remembered
         if side is Side.SOURCE and wrong and account is not None:
             await self._keeper.refused_at_source(
@@ -143,7 +150,7 @@ class Hands:
             given = trial.give_row()
             assert given is not None, "a session at the source has its row before it is dialled"
             live = given
-        await self._wake_failed(account)
+        await self._wake_failed(account, trial)
         if unproved:
             self._keeper.push_soon(account.id)
         trial.give(Side.SOURCE)
@@ -174,7 +181,7 @@ class Hands:
                 stay = Decision(Side.SOURCE, event=Event.SOURCE_ACCEPTED, follow=True)
                 return await self._from_source(trial, stay)
             return Declined(trust.answer, trust.cause, trust.text)
-        await self._wake_failed(account)
+        await self._wake_failed(account, trial)
         judged = await self._judges.ask_target(place, trial.attempt)
         if judged.session is None:
             return Declined(Answer.TEMPORARY, judged.cause or Cause.TARGET_REFUSED, judged.text)
@@ -192,7 +199,7 @@ class Hands:
         ):
             await self._keeper.own_at_target(account, place.domain, attempt.credentials.password)
         if account is not None and decision.event is not None:
-            account = await self._moved(account, decision.event, attempt.trigger)
+            account = await self._moved(account, decision.event, trial)
         try:
             tap = await self._taps.for_target(account, place.domain, attempt.protocol)
         except NoTapYet as waits:
@@ -214,10 +221,18 @@ class Hands:
             tap=tap,
         )
 
-    async def _wake_failed(self, account: Account) -> None:
-        """Let a copy that failed for want of a good password go on: here is one."""
-        cause = account.cause if account.phase in {Phase.BLOCKED, Phase.STALLED} else None
-        if cause is not None and (CAUSES[cause].actor is Actor.USER or cause is Cause.WINDOW_OVER):
+    async def _wake_failed(self, account: Account, trial: Trial) -> None:
+        """Let a copy go on that failed for something which this login at the source shows to be over."""
+        cause = account.cause if account.phase in RETRIED_IN else None
+        if cause is None:
+            return
+        place, over = trial.place, trial.attempt.protocol
+        same_way = place.asked_source(over) == (place.source(Protocol.IMAP) or place.asked_source(over))
+        since = place.at - self._woken.get(account.id, -math.inf)
+        if login_wakes(cause, same_way=same_way, since_woken=since):
+            if len(self._woken) >= _MOST_WOKEN:
+                self._woken.clear()
+            self._woken[account.id] = place.at
             await self.database.run("wake", lambda conn: accounts.wake(conn, account.id))
 
     async def _recorded(self, trial: Trial) -> tuple[Account, bool]:
@@ -268,14 +283,24 @@ class Hands:
 
         return await self.database.run("begin", begin)
 
-    async def _moved(self, account: Account, event: Event, trigger: Trigger) -> Account:
-        """Apply an event that makes the target serve."""
+    async def _moved(self, account: Account, event: Event, trial: Trial) -> Account:
+        """Apply an event that makes the target serve; the history tells why the source does not."""
         leaves = event in _LEAVES_SOURCE
+        said = trial.refused_at_source
+        because, words = (None, None) if said is None else (said.cause, said.text)
         return await self.database.run(
             event.value,
             lambda conn: (
                 cutovers.leave_early(conn, account.id, event, epoch=account.epoch)
                 if leaves
-                else accounts.apply(conn, account.id, event, epoch=account.epoch, trigger=trigger)
+                else accounts.apply(
+                    conn,
+                    account.id,
+                    event,
+                    epoch=account.epoch,
+                    trigger=trial.attempt.trigger,
+                    because=because,
+                    detail=words,
+                )
             ),
         )

@@ -19,12 +19,13 @@ from mailferry.gate.place import Place, find_place
 from mailferry.gate.unneeded import Unneeded
 from mailferry.model.access import Credentials, Protocol, Secret, Side
 from mailferry.model.account import Phase, Trigger
-from mailferry.model.causes import CAUSES, Actor, Answer, Cause
+from mailferry.model.causes import Answer, Cause
 from mailferry.net.carrier import Carrier
 from mailferry.observe import metrics
 from mailferry.observe.log import Log, session_id, shown_address
 from mailferry.passwords.push import PasswordKeeper
 from mailferry.plan.addresses import BadAddress, canonical_address
+from mailferry.plan.retry import ends_with_a_login
 from mailferry.store.database import Database
 from mailferry.store.faults import StoreRefusal, StoreUnavailable
 from mailferry.store.restored import Restored
@@ -157,8 +158,8 @@ class Checker:
         account, domain = place.account, place.domain
         if account is None or place.phase not in _BEGUN_AT_SOURCE or domain.blocked:
             return False
-        if account.cause is not None and _wants_a_login(account.cause):
-            return False
+        if account.cause is not None and ends_with_a_login(account.cause):
+            return False  # the source said no since, and its yes lets the copy go on
         if self._restored is not None and await self._restored.holds_back(place.address, place.phase):
             return False
         return await self._keeper.taken_lately(account, domain, password, seconds=LATELY_SECONDS)
@@ -211,9 +212,3 @@ def _end_of(checking: defer.Deferred[Verdict]) -> defer.Deferred[None]:
 
     checking.addBoth(pass_on)
     return over
-
-
-def _wants_a_login(cause: Cause) -> bool:
-    """Whether the copy failed so that the source must be asked: it said no since, or a login lets the copy go on."""
-    facts = CAUSES[cause]
-    return facts.answer is Answer.REFUSED or facts.actor is Actor.USER or cause is Cause.WINDOW_OVER

@@ -16,13 +16,14 @@ from typing import Any
 from twisted.internet import defer, task
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from mailferry.gate.admission import Relayed
 from mailferry.model.access import Protocol, Side
-from mailferry.model.tap import Deletions
 from mailferry.observe.log import Log
 from mailferry.store import deletions, sessions
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database
 from mailferry.store.faults import StoreUnavailable
+from mailferry.store.glances import Locked
 from mailferry.wire.proxy_header import Endpoint
 
 POLL_SECONDS = 1.0
@@ -38,12 +39,9 @@ class Live:
     """One relayed session; implements `gate.admission.LiveSession`."""
 
     __slots__ = (
-        "_abort",
         "_book",
-        "_deletions",
         "_over",
-        "_quiet_for",
-        "_stop",
+        "_relayed",
         "_stop_asked",
         "deletions_told",
         "resting_told",
@@ -56,51 +54,43 @@ class Live:
         self.row = row
         self.side = side
         self.resting_told = False
-        self._stop: Callable[[], None] | None = None
-        self._quiet_for: Callable[[], float | None] | None = None
-        self._deletions: Callable[[], Deletions] | None = None
-        self._abort: Callable[[str], None] | None = None
+        self._relayed: Relayed | None = None
         self.deletions_told = _NONE
         self._over = False
         self._stop_asked = False
 
-    def attach(
-        self,
-        stop: Callable[[], None],
-        quiet_for: Callable[[], float | None],
-        deletions: Callable[[], Deletions] | None = None,
-        abort: Callable[[str], None] | None = None,
-    ) -> None:
-        """Register how the relay is stopped, how long it has been quiet, what it deleted, how it is broken off."""
-        self._stop, self._quiet_for, self._deletions, self._abort = stop, quiet_for, deletions, abort
+    def attach(self, relayed: Relayed) -> None:
+        """Register what relays the session; a stop that was asked for before is passed on."""
+        self._relayed = relayed
         if self._stop_asked:
-            stop()
+            relayed.stop()
 
     def ended(self) -> None:
         """Take the session out of the book and its row out of the store."""
         if not self._over:
             self._over = True
             self._book.forget(self)
+            self._relayed = None
 
     def stop(self) -> None:
         """End the session at its next boundary between commands."""
         self._stop_asked = True
-        if self._stop is not None:
-            self._stop()
+        if self._relayed is not None:
+            self._relayed.stop()
 
     def abort(self, reason: str) -> None:
         """End the session where it stands, if it has not ended yet."""
-        if self._abort is not None and not self._over:
-            self._abort(reason)
+        if self._relayed is not None:
+            self._relayed.abort(reason)
 
     @property
     def deleted(self) -> Mapping[bytes, int]:
         """How many messages the server deleted for this session, by mailbox."""
-        return _NONE if self._deletions is None else self._deletions().by_mailbox
+        return _NONE if self._relayed is None else self._relayed.deletions().by_mailbox
 
     def is_quiet(self, seconds: float) -> bool:
         """Whether the session stands in IDLE or has been silent for `seconds`."""
-        quiet = self._quiet_for() if self._quiet_for is not None else None
+        quiet = self._relayed.quiet_for() if self._relayed is not None else None
         return quiet is not None and quiet >= seconds
 
 
@@ -155,20 +145,23 @@ class SessionBook:
 
         Raises Held while the account is drained or frozen, Moved when its phase or epoch changed.
         """
-        row = await self._database.run(
-            "open session",
-            lambda conn: sessions.open_session(
-                conn,
-                account_id=account.id,
-                node_id=self.node(),
-                protocol=protocol,
-                side=side,
-                client=client.host,
-                phase=account.phase,
-                epoch=account.epoch,
-            ),
-            durable=False,
-        )
+        terms: dict[str, Any] = {
+            "account_id": account.id,
+            "node_id": self.node(),
+            "protocol": protocol,
+            "side": side,
+            "client": client.host,
+            "phase": account.phase,
+            "epoch": account.epoch,
+        }
+        try:
+            row = self._database.jot("open session", lambda conn, at: sessions.jot_open(conn, at, **terms))
+        except Locked:
+            row = None
+        if row is None:  # a thread finds out what stands against it
+            row = await self._database.run(
+                "open session", lambda conn: sessions.open_session(conn, **terms), durable=False
+            )
         return self.adopt(row, side)
 
     def adopt(self, row: int | None, side: Side) -> Live:
@@ -180,16 +173,27 @@ class SessionBook:
     def forget(self, live: Live) -> None:
         """Take a session out; its row goes in the background, tried until the store takes it."""
         self._live.discard(live)
-        if live.row is not None:
-            closing = defer.ensureDeferred(self._close_row(live.row, live.deleted))
+        row = live.row
+        if row is not None and not self._jot_closed(row, live.deleted):
+            closing = defer.ensureDeferred(self._close_row(row, live.deleted))
             self._closing.add(closing)
             closing.addBoth(lambda _: self._closing.discard(closing))
 
     async def withdraw(self, live: Live) -> None:
         """Take a session out that no client got, and wait until its row is gone."""
         self._live.discard(live)
-        if live.row is not None:
+        if live.row is not None and not self._jot_closed(live.row, _NONE):
             await self._close_row(live.row)
+
+    def _jot_closed(self, row: int, deleted: Mapping[bytes, int]) -> bool:
+        """Take a row out here and now, if that can be; tells whether."""
+        if deleted:
+            return False
+        try:
+            self._database.jot("close session", lambda conn, _at: sessions.jot_closed(conn, row))
+        except Locked:
+            return False
+        return True
 
     async def _close_row(self, row: int, deleted: Mapping[bytes, int] | None = None) -> None:
         while True:

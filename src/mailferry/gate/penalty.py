@@ -14,6 +14,7 @@ import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection
@@ -112,6 +113,7 @@ class Penalty:
         self._lines: dict[bytes, defer.DeferredLock] = {}
         self._noting: set[defer.Deferred[None]] = set()
         self._networks = KnownNetworks(database, reactor=reactor)
+        self._network_hash = lru_cache(maxsize=4096)(self._hashed_network)
 
     async def ask_source(
         self, place: Place, attempt: LoginAttempt, *, before: Callable[[], Awaitable[None]] | None = None
@@ -316,7 +318,10 @@ class Penalty:
         )
 
     def _network(self, attempt: LoginAttempt) -> bytes:
-        return self._hash(b"network\0", network_of(attempt.client.host).encode())[:NETWORK_OCTETS]
+        return self._network_hash(attempt.client.host)
+
+    def _hashed_network(self, host: str) -> bytes:
+        return self._hash(b"network\0", network_of(host).encode())[:NETWORK_OCTETS]
 
     def _hash(self, *parts: bytes) -> bytes:
         return hmac.digest(self._key, b"".join(parts), "sha256")[:KEY_OCTETS]

@@ -7,6 +7,7 @@ when the session is not given to the client.
 from __future__ import annotations
 
 from mailferry.gate.admission import LoginAttempt
+from mailferry.gate.judges import Judgement
 from mailferry.gate.live_sessions import Live, SessionBook
 from mailferry.gate.place import Place
 from mailferry.model.access import Side
@@ -25,6 +26,8 @@ class Trial:
         self.place = place
         self.attempt = attempt
         self.row: Live | None = None
+        self.refused_at_source: Judgement | None = None
+        """What the source said, where it said no."""
         self._sessions: dict[Side, OpenSession] = {}
 
     async def before_dialling(self, side: Side) -> None:

@@ -69,10 +69,11 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     _row(
         18,
         "netease_err_codes",
-        "Refusals are codes: address denied, account expired, domain expired.",
+        "Refusals are codes: address denied, account expired, domain expired, no such account.",
         "netease_ipdeny",
         "netease_expired",
         "netease_domain_expired",
+        "netease_unknown_user",
     ),
     _row(19, "aliyun_lock", "Five wrong passwords lock the account, for the right one as well."),
     _row(20, "post_cutover_block", "From some moment on every login of the domain is refused."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from collections import deque
@@ -11,7 +12,8 @@ HELD_PORTS = 200
 
 _choice = random.Random()
 _given: set[int] = set()
-_held: deque[socket.socket] = deque()
+_held: deque[int] = deque()
+"""Descriptors: whoever ends closes them without a word."""
 
 
 def free_port() -> int:
@@ -34,8 +36,8 @@ def free_port() -> int:
             continue
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _given.add(port)
-        _held.append(held)
+        _held.append(held.detach())
         if len(_held) > HELD_PORTS:
-            _held.popleft().close()
+            os.close(_held.popleft())
         return port
     raise OSError("no free port below 32768")

@@ -158,7 +158,7 @@ async def _judge(session: ImapSession, authcid: bytes, password: bytes, authzid:
         address, session.not_connected = premises.find(authcid), True
     blocked = nobody_enters(premises, "imap", secure=link.secure)
     if address is None or blocked or "imap" not in premises.accounts[address].protocols:
-        raise await _refused(session)
+        raise await _refused(session, authcid)
     words = too_many(premises, sum(record.open for record in premises.logins(address, "imap")))
     if words is not None:
         raise No(words)
@@ -170,9 +170,9 @@ async def _judge(session: ImapSession, authcid: bytes, password: bytes, authzid:
     return b"[CAPABILITY %s] Logged in" % capabilities(session)
 
 
-async def _refused(session: ImapSession) -> No:
+async def _refused(session: ImapSession, name: bytes) -> No:
     """Return the refusal of this host, when it is time for it."""
-    row = refusal(session.premises, "imap", secure=session.link.secure)
+    row = refusal(session.premises, "imap", name, secure=session.link.secure)
     if row.after:
         await session.link.pause(row.after)
     if row.before:

@@ -164,7 +164,7 @@ class Pop3Connection(LabConnection):
         premises = self.premises
         address: str | None = await self.in_thread(premises.judge, authcid, password, authzid)
         if address is None or nobody_enters(premises, "pop3", secure=self.secure):
-            row = refusal(premises, "pop3", secure=self.secure)
+            row = refusal(premises, "pop3", authcid, secure=self.secure)
             if row.after:
                 await self.pause(row.after)
             raise Err(row.pop3.decode("latin-1"))

@@ -7,7 +7,6 @@ hash that stands there at this moment.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,7 +48,8 @@ class Premises:
     """The state of one lab host."""
 
     name: str
-    accounts: Mapping[str, LabAccount]
+    accounts: dict[str, LabAccount]
+    """By address; accounts may be opened and closed while the host runs."""
     quirks: set[str]
     passwd_file: Path | None = None
     master: tuple[str, bytes] | None = None

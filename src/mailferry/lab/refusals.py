@@ -22,6 +22,8 @@ class Refusal:
     """Whether that is so on connections without TLS alone."""
     after: float = 0.0
     """Seconds until the answer."""
+    strangers: bool = False
+    """Whether only names that the host does not know are refused so."""
 
 
 _TENCENT = (
@@ -44,6 +46,17 @@ _WEB = b"Please log in via your web browser: https://support.example/ (Failure)"
 _MAINTENANCE = b"account undergoing maintenance; please try again later"
 
 REFUSALS: Mapping[str, Refusal] = {
+    "netease_unknown_user": Refusal(
+        b"NO LOGIN ERR.LOGIN.USERNOTEXIST", b"-ERR ERR.LOGIN.USERNOTEXIST", strangers=True
+    ),
+    "unknown_user": Refusal(
+        b"NO [AUTHENTICATIONFAILED] No such user", b"-ERR [AUTH] No such user", strangers=True
+    ),
+    "unknown_user_gbk": Refusal(
+        b"NO LOGIN " + "帐号不存在".encode("gb18030"),
+        b"-ERR " + "用户不存在".encode("gb18030"),
+        strangers=True,
+    ),
     "tencent_five_causes": Refusal(b"NO " + _TENCENT, b"-ERR " + _TENCENT),
     "tencent_authcode": Refusal(b"NO " + _TENCENT_CODE, b"-ERR " + _TENCENT_CODE),
     "tencent_weixin": Refusal(b"NO " + _TENCENT_TOKEN, b"-ERR " + _TENCENT_TOKEN),
@@ -115,9 +128,11 @@ _CROWDS: Mapping[str, tuple[int, bytes]] = {
 """Quirk to the sessions that an account may have, and what one more is told."""
 
 
-def refusal(premises: Premises, protocol: str, *, secure: bool) -> Refusal:
-    """Return how a login over `protocol` is refused now."""
-    return next(iter(_that_hold(premises, protocol, secure=secure)), _USUAL)
+def refusal(premises: Premises, protocol: str, name: bytes, *, secure: bool) -> Refusal:
+    """Return how a login over `protocol` is refused now; `name` is who it is that wants to log in."""
+    known = premises.find(name) is not None
+    rows = _that_hold(premises, protocol, secure=secure)
+    return next((row for row in rows if not (row.strangers and known)), _USUAL)
 
 
 def nobody_enters(premises: Premises, protocol: str, *, secure: bool) -> bool:

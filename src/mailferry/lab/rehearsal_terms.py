@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mailferry.lab.quirks import UnknownQuirk, quirks_named, quirks_of_provider
 from mailferry.lab.sabotage import SABOTAGES
+from mailferry.providers.loader import load_profiles
+from mailferry.providers.remedies import no_passwords
 
 
 class WrongTerms(ValueError):
@@ -29,6 +31,10 @@ class Terms:
         """Return all quirks of the old host. Raises WrongTerms."""
         if self.sabotage is not None and self.sabotage not in SABOTAGES:
             raise WrongTerms(f"no sabotage is called {self.sabotage!r}; write one of {', '.join(SABOTAGES)}")
+        profile = load_profiles(None).get(self.provider)
+        unmovable = None if profile is None else no_passwords(profile)
+        if unmovable is not None:
+            raise WrongTerms(f"there is no move to rehearse: {unmovable.en}")
         try:
             quirks = quirks_of_provider(self.provider) | quirks_named(self.quirks)
         except UnknownQuirk as error:

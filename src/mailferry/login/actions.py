@@ -11,6 +11,7 @@ from typing import Protocol
 
 from mailferry.model.access import Credentials
 from mailferry.model.causes import Answer
+from mailferry.wire.proxy_header import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,13 @@ class StartTls:
 class Attempt:
     """A client gave credentials: find out about them, then call `answer()`.
 
-    `credentials.authcid` is the name as typed, decoded; `mechanism` is for the log.
+    `credentials.authcid` is the name as typed, decoded; `mechanism` is for the log. `client` is whom a
+    webmail that is believed speaks for, None for who speaks for himself.
     """
 
     credentials: Credentials
     mechanism: str
+    client: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)

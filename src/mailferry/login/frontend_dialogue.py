@@ -21,6 +21,7 @@ from mailferry.login.names import RefusedAtTheDoor, typed_credentials
 from mailferry.login.sasl_exchange import Cancelled, SaslExchange
 from mailferry.model.causes import Answer
 from mailferry.wire.line_buffer import LineBuffer, PlaintextBehindUpgrade
+from mailferry.wire.proxy_header import Endpoint
 from mailferry.wire.sasl import BadSasl
 from mailferry.wire.server_text import visible
 
@@ -40,8 +41,9 @@ class FrontendDialogue(ABC):
     """One client's conversation up to its login; a subclass reads commands and has the protocol's words.
 
     `tls_available`: the upgrade to TLS can be offered. `tls_active`: the connection is TLS already.
-    `plaintext_login`: credentials are taken without TLS as well. `refused_text` is read by users whose
-    credentials are refused at the door; it is what a wrong password is answered with.
+    `plaintext_login`: credentials are taken without TLS as well. `webmail`: the client is believed when it
+    says whom it speaks for. `refused_text` is read by users whose credentials are refused at the door; it
+    is what a wrong password is answered with.
     """
 
     _upgrade_command: str
@@ -53,12 +55,14 @@ class FrontendDialogue(ABC):
         tls_available: bool,
         tls_active: bool,
         plaintext_login: bool,
+        webmail: bool = False,
         refused_text: str = REFUSED_TEXT,
     ) -> None:
         self._refused = Denied(Answer.REFUSED, refused_text)
         self._hostname = visible(hostname)
         self._offers_tls = tls_available and not tls_active
         self._takes_login = tls_active or plaintext_login
+        self._webmail = webmail
         self._state = State.COMMANDS
         self._exchange: SaslExchange | None = None
         self._bad = 0
@@ -145,6 +149,7 @@ class FrontendDialogue(ABC):
     def _forget(self) -> None:
         """Begin anew with what the client has said so far unread and unknown."""
         self._buffer = LineBuffer(MAX_LINE_OCTETS)
+        self._speaks_for: Endpoint | None = None
 
     def _may_upgrade(self) -> bool:
         if not len(self._buffer):
@@ -194,7 +199,7 @@ class FrontendDialogue(ABC):
             self._deny(self._refused)
             return
         self._state = State.ASKING
-        self._out.append(Attempt(credentials, mechanism))
+        self._out.append(Attempt(credentials, mechanism, self._speaks_for))
 
     def _deny(self, denied: Denied) -> None:
         self._say_denied(denied)

@@ -7,6 +7,7 @@ NAMESPACE, or LIST where NAMESPACE is not offered or not understood (189.cn offe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator, Sequence
 from typing import NoReturn
 
@@ -30,6 +31,8 @@ from mailferry.wire.imap_values import BadResponse
 from mailferry.wire.proxy_header import Endpoint
 
 MAX_LITERAL_OCTETS = 8192
+_TELLING = re.compile(rb"\* +(?:\d+ +)?(?:OK|NO|BAD|BYE|PREAUTH|CAPABILITY)(?![^ (])", re.IGNORECASE)
+"""The untagged responses that a login reads."""
 
 IdPairs = Sequence[tuple[str, str]]
 
@@ -300,11 +303,13 @@ class ImapBackend(ScriptedBackend[Response]):
 
     def _parsed(self) -> Response:
         parts, self._parts = self._parts, []
+        if parts[0].startswith(b"* ") and not _TELLING.match(parts[0]):
+            return Untagged(b"?")  # nothing that a login depends on
         try:
             return parse_response(parts)
         except BadResponse:
             if parts[0].startswith(b"* "):
-                return Untagged(b"?")  # nothing that a login depends on
+                return Untagged(b"?")
             raise Broken("an answer that is not IMAP") from None
 
 

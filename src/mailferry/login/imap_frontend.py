@@ -12,6 +12,7 @@ from mailferry.login.actions import Action, Denied, Granted, Send
 from mailferry.login.denial import denial_text
 from mailferry.login.frontend_dialogue import FrontendDialogue, State
 from mailferry.login.imap_command_reader import BadCommand, Command, CommandReader, HostileInput
+from mailferry.login.named_client import named_client
 from mailferry.login.sasl_exchange import MECHANISMS
 from mailferry.model.causes import Answer
 from mailferry.wire.imap_values import BadResponse, parse_values
@@ -91,7 +92,10 @@ class ImapFrontend(FrontendDialogue):
         self._tagged(b"OK", b"Nothing done.")
 
     def _id(self, command: Command) -> None:
-        """Answer ID; what the client says of itself, addresses included, goes nowhere (RFC 2971)."""
+        """Answer ID; what a client says of itself, addresses included, goes nowhere (RFC 2971).
+
+        Only a webmail that is configured as one says for whom it logs in.
+        """
         try:
             values = parse_values(command.parts, max_depth=1)
         except BadResponse:
@@ -99,6 +103,8 @@ class ImapFrontend(FrontendDialogue):
         fields = values[0] if len(values) == 1 else b""
         if isinstance(fields, bytes) or (isinstance(fields, list) and len(fields) > MAX_ID_VALUES):
             raise BadCommand("Not a list of up to thirty pairs.", command.tag)
+        if self._webmail and isinstance(fields, list):
+            self._speaks_for = named_client(fields)
         self._send(b'* ID ("name" "mailferry")')
         self._tagged(b"OK", b"Noted.")
 
@@ -188,6 +194,7 @@ def _passes(word: bytes) -> bool:
     return (
         word.isascii()
         and word.decode("ascii").isprintable()
-        and not any(octet in word for octet in (b" ", b"]"))
+        and b" " not in word
+        and b"]" not in word
         and not upper.startswith((b"COMPRESS", b"STARTTLS", b"LOGINDISABLED"))
     )

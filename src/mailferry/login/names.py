@@ -16,7 +16,7 @@ MAX_NAME_OCTETS = 320
 """A local part of 64 octets, `@`, a domain of 255 (RFC 5321 4.5.3.1)."""
 
 _UNSAFE = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_LINE_OCTETS = (b"\0", b"\r", b"\n")
+_LINE_OCTETS = b"\0\r\n"
 
 
 class RefusedAtTheDoor(ValueError):
@@ -44,9 +44,11 @@ def typed_credentials(name: bytes, password: bytes, authzid: bytes = b"") -> Cre
 
 def safe_name(name: str) -> bool:
     """Whether a name can be sent to a server: no control characters, no line ends, not empty."""
-    return bool(name) and not any(unicodedata.category(char) in _UNSAFE for char in name)
+    if name.isascii():
+        return name.isprintable() and name != ""
+    return not any(unicodedata.category(char) in _UNSAFE for char in name)
 
 
 def safe_password(password: bytes) -> bool:
     """Whether a password can be sent to a server by every login form."""
-    return 0 < len(password) <= MAX_PASSWORD_OCTETS and not any(octet in password for octet in _LINE_OCTETS)
+    return 0 < len(password) <= MAX_PASSWORD_OCTETS and password.translate(None, _LINE_OCTETS) == password

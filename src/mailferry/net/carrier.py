@@ -11,7 +11,7 @@ import ipaddress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
@@ -108,7 +108,6 @@ class CarrierUser(Protocol):
         ...
 
 
-@runtime_checkable
 class HalfCloseUser(Protocol):
     """A CarrierUser that goes on sending after the peer has finished."""
 
@@ -126,6 +125,22 @@ class BorrowingUser(Protocol):
 
     def lent(self, view: memoryview) -> None:
         """Take octets that stand in a buffer which the next read fills anew."""
+        ...
+
+
+class PouringUser(BorrowingUser, Protocol):
+    """A BorrowingUser that writes all it is lent to one other carrier, as it is.
+
+    A carrier that can hands octets there without reading them, and tells how many.
+    """
+
+    @property
+    def outlet(self) -> Carrier:
+        """The other carrier."""
+        ...
+
+    def poured(self, octets: int) -> None:
+        """Learn that so many went there."""
         ...
 
 
@@ -164,6 +179,13 @@ class Carrier(Protocol):
     @property
     def is_closed(self) -> bool:
         """Whether nothing can be sent any more: it ended, or `close()` or `abort()` was called."""
+        ...
+
+    def forget_ends(self) -> None:
+        """Keep `peer` and `host` no longer: a session that stands for hours has no use for them.
+
+        They are port 0 of nowhere from then on, so that the carrier is not `loopback` any more either.
+        """
         ...
 
     def attach(self, user: CarrierUser) -> None:

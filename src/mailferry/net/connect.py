@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.defer import TimeoutError as TimedOut
@@ -14,7 +15,7 @@ from twisted.internet.defer import TimeoutError as TimedOut
 from mailferry.model.access import Server, TlsMode
 from mailferry.model.causes import Cause, Unavailable
 from mailferry.net.carrier import Carrier
-from mailferry.net.dial import CannotDial, IpAddress, Race, resolve
+from mailferry.net.dial import CannotDial, IpAddress, Race, in_digits, resolve
 from mailferry.net.net_reactor import NetReactor
 from mailferry.net.sockets import sockets_for
 from mailferry.net.tls_client import ClientTls
@@ -39,7 +40,7 @@ class Connector:
         permitted: Callable[[IpAddress], bool] | None = None,
     ) -> None:
         self._reactor = reactor
-        self._permitted = permitted
+        self._permitted = None if permitted is None else lru_cache(maxsize=4096)(permitted)
         self._sockets = sockets_for(reactor)
         self._tls = ClientTls()
         four = [a for a in source_addresses if ":" not in a]
@@ -78,9 +79,13 @@ class Connector:
         return carrier
 
     async def _dial(self, server: Server, timeout: float) -> Carrier:
-        dialling: Deferred[Carrier] = ensureDeferred(self._reach(server, timeout))
-        dialling.addTimeout(timeout, self._reactor)
+        literal = in_digits(server.host)
         try:
+            if literal is not None:
+                dialling = self._race(server, [literal], timeout)
+            else:
+                dialling = ensureDeferred(self._reach(server, timeout))
+            dialling.addTimeout(timeout, self._reactor)
             return await dialling
         except CannotDial as error:
             raise Unavailable(Cause.SERVER_DOWN, f"{server}: {error}") from error
@@ -89,6 +94,9 @@ class Connector:
 
     async def _reach(self, server: Server, timeout: float) -> Carrier:
         addresses = await resolve(self._reactor, server.host)
+        return await self._race(server, addresses, timeout)
+
+    def _race(self, server: Server, addresses: list[IpAddress], timeout: float) -> Deferred[Carrier]:
         if self._permitted is not None:
             allowed = [address for address in addresses if self._permitted(address)]
             if not allowed:
@@ -103,7 +111,7 @@ class Connector:
             source_for=self._source_for,
             timeout=timeout,
         )
-        return await race.run()
+        return race.run()
 
     def _source_for(self, address: IpAddress) -> str | None:
         turns = self._sources[address.version]

@@ -19,6 +19,8 @@ from zope.interface import implementer
 from mailferry.net.carrier import ClosedReason, Ending, Ends, Octets
 from mailferry.net.descriptor_tls import TlsLayer
 from mailferry.net.net_reactor import NetReactor
+from mailferry.net.pouring import Pouring
+from mailferry.net.splice import WORTH_IT_OCTETS
 from mailferry.net.tls_client import ClientTls, openssl_reasons
 from mailferry.net.tls_server import ServerContexts
 from mailferry.net.upgrade import Upgrade
@@ -29,7 +31,6 @@ from mailferry.net.user_side import (
     FINISHED,
     LOST,
     ONE_READ_OCTETS,
-    UserSide,
 )
 
 _ROOM = memoryview(bytearray(BULK_OCTETS))
@@ -41,7 +42,7 @@ _SEND_WHAT_WAITS = struct.pack("ii", 0, 0)
 
 
 @implementer(IReadDescriptor, IWriteDescriptor)
-class DescriptorCarrier(UserSide):
+class DescriptorCarrier(Pouring):
     """A Carrier over a connected socket, which it owns. The user's calls never end it inside themselves."""
 
     __slots__ = (
@@ -49,13 +50,8 @@ class DescriptorCarrier(UserSide):
         "_closing_limit",
         "_drops_if_killed",
         "_fin_sent",
-        "_outgoing",
         "_reactor",
         "_reading",
-        "_send_failed",
-        "_sock",
-        "_tls",
-        "_write_side_shut",
         "_writing",
     )
 
@@ -69,15 +65,12 @@ class DescriptorCarrier(UserSide):
         server_tls: ServerContexts | None = None,
     ) -> None:
         """`sock` does not block, and has TCP_NODELAY."""
-        super().__init__(client_tls, server_tls)
+        super().__init__(sock, client_tls, server_tls)
         self._reactor = reactor
-        self._sock = sock
         self._peer, self._host = ends
-        self._outgoing: bytearray | None = None
-        self._tls: TlsLayer | None = None
         self._reading = self._writing = False
         self._bulk = self._drops_if_killed = False
-        self._write_side_shut = self._fin_sent = self._send_failed = False
+        self._fin_sent = False
         self._closing_limit: IDelayedCall | None = None
 
     # what a user may ask
@@ -90,6 +83,8 @@ class DescriptorCarrier(UserSide):
             return
         if self._outgoing is not None:
             self._outgoing += data
+        elif self._pipe is not None:
+            self._outgoing = bytearray(data)
         else:
             sent = self._send_at_once(data)
             if sent == len(data):
@@ -114,7 +109,7 @@ class DescriptorCarrier(UserSide):
             self.close()
         elif not self._closing and not self._write_side_shut and self._reason is None:
             self._write_side_shut = True
-            if self._outgoing is None:
+            if self._nothing_waits:
                 self._send_fin()
 
     def close(self) -> None:
@@ -133,7 +128,7 @@ class DescriptorCarrier(UserSide):
         if self._drops_if_killed:
             self._linger(_SEND_WHAT_WAITS)
         self._limit_closing()
-        if self._outgoing is None and not self._peer_finished:
+        if self._nothing_waits and not self._peer_finished:
             self._send_fin()
         self._match_reading()
         self._match_writing()
@@ -182,7 +177,9 @@ class DescriptorCarrier(UserSide):
             return
         if tls is not None and tls.reads_when_writable:
             self._read_tls(tls)
-        if self._outgoing is not None and not self._gone:
+        if self._pipe is not None:
+            self._pour_waiting(self._pipe)
+        if self._outgoing is not None and self._pipe is None and not self._gone:
             self._send_waiting(self._outgoing)
         if self._is_over:
             self._part()
@@ -205,7 +202,7 @@ class DescriptorCarrier(UserSide):
         """Whether both have said all they will, and it has gone out."""
         return (
             self._peer_finished
-            and self._outgoing is None
+            and self._nothing_waits
             and (self._closing or self._tls is not None)
             and not self._gone
         )
@@ -230,6 +227,8 @@ class DescriptorCarrier(UserSide):
         return _ROOM if self._bulk or self._lends else _SMALL_ROOM
 
     def _read_plain(self) -> None:
+        if self._pours and self._pour():
+            return
         room = self._room
         try:
             got = self._sock.recv_into(room)
@@ -239,6 +238,7 @@ class DescriptorCarrier(UserSide):
             self._lose()
             return
         if got:
+            self._pours = self._lends and got >= WORTH_IT_OCTETS
             self._take(room[:got])
         elif self._send_failed:
             self._lose()  # the kernel told of the reset there, and tells it once
@@ -315,6 +315,10 @@ class DescriptorCarrier(UserSide):
             del waiting[:sent]
             return
         self._outgoing = None
+        self._after_the_last()
+
+    def _after_the_last(self) -> None:
+        """Do what was to come behind everything that waited."""
         if self._upgrade is not None:
             self._begin_handshake(self._upgrade)
         elif not self._closing and not self._write_side_shut:
@@ -339,7 +343,7 @@ class DescriptorCarrier(UserSide):
             return True
         if self._upgrade is not None and tls is not None:
             return False
-        if self._outgoing is not None:
+        if not self._nothing_waits:
             return tls is None or not tls.writes_when_readable
         return self._is_over
 
@@ -410,6 +414,7 @@ class DescriptorCarrier(UserSide):
             self._reactor.removeWriter(self)
         self._reading = self._writing = False
         self._outgoing = None
+        self._return_pipe()
         self._sock.close()
 
     def _end(self, reason: ClosedReason, error: BaseException | None = None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from twisted.internet import error as tcp_error
 from twisted.internet.defer import Deferred
@@ -56,12 +57,23 @@ class _Resolution:
             self.done.callback(self.found)
 
 
+@lru_cache(maxsize=4096)
+def in_digits(host: str) -> IpAddress | None:
+    """Return the address that `host` is, None for a name."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+
+
+_digits = lru_cache(maxsize=4096)(str)
+
+
 async def resolve(reactor: NetReactor, host: str) -> list[IpAddress]:
     """Return the addresses of `host`, in the resolver's order; raises CannotDial when there is none."""
-    try:
-        return [ipaddress.ip_address(host.partition("%")[0])]
-    except ValueError:
-        pass
+    literal = in_digits(host)
+    if literal is not None:
+        return [literal]
     try:
         name = wire_name(host)
     except UnicodeError as error:
@@ -137,7 +149,7 @@ class Race:
         self._cancel_stagger()
         address = self._waiting.pop(0)
         self._running[address] = self._sockets.dial(
-            str(address),
+            _digits(address),
             self._port,
             source=self._source_for(address),
             timeout=self._timeout,

@@ -8,14 +8,16 @@ side by itself the same holds for that side's own octets, which then go through 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from mailferry.model.tap import Flow, Tap
 from mailferry.net.carrier import Carrier, ClosedReason, Octets
+from mailferry.net.silence import unwatch, watch
 
 IDLE_LIMIT_SECONDS = 30 * 60.0
 """RFC 3501 5.4 asks for at least 30 minutes (POP3: 10)."""
@@ -87,23 +89,36 @@ class _BorrowingClient(_ClientSide):
 
     __slots__ = ()
 
+    @property
+    def outlet(self) -> Carrier:
+        return self._relay.outlet("to_server")
+
     def lent(self, view: memoryview) -> None:
         self._relay.from_client(view)
+
+    def poured(self, octets: int) -> None:
+        self._relay.poured("to_server", octets)
 
 
 class _BorrowingServer(_ServerSide):
     __slots__ = ()
 
+    @property
+    def outlet(self) -> Carrier:
+        return self._relay.outlet("to_client")
+
     def lent(self, view: memoryview) -> None:
         self._relay.from_server(view)
 
+    def poured(self, octets: int) -> None:
+        self._relay.poured("to_client", octets)
 
-class Relay:
-    """Joins `client` and `server`. `on_end` is called once, when both carriers are closed.
 
-    `on_server_closed` is called before, as soon as nothing can reach the server any more: a client
-    that is slow to hang up must not make it look as if it still used that server. `meter` is told
-    the octets received from each side.
+class Relay(ABC):
+    """Joins `client` and `server`; `meter` is told the octets received from each side.
+
+    A session is one of these: what it does at its end it does in `over` and `server_is_closed`. Thousands stand
+    idle for hours, so each holds as little as it can: no timer, no callables, not the addresses of its ends.
     """
 
     __slots__ = (
@@ -118,15 +133,12 @@ class Relay:
         "_limit",
         "_meter",
         "_moved_at",
-        "_on_end",
-        "_on_server_closed",
         "_piece",
         "_reactor",
         "_server",
         "_server_full",
         "_server_open",
         "_server_paused",
-        "_silence",
         "_started_at",
         "_stopping",
         "_tap",
@@ -142,8 +154,6 @@ class Relay:
         tap: Tap | None = None,
         *,
         reactor: IReactorTime,
-        on_end: Callable[[RelayEnd], None],
-        on_server_closed: Callable[[], None] | None = None,
         idle_limit: float = IDLE_LIMIT_SECONDS,
         meter: Meter | None = None,
     ) -> None:
@@ -151,8 +161,6 @@ class Relay:
         self._server = server
         self._tap = tap
         self._reactor = reactor
-        self._on_end = on_end
-        self._on_server_closed = on_server_closed
         self._limit = idle_limit
         self._meter = meter
         self._client_full = self._server_full = False
@@ -166,12 +174,24 @@ class Relay:
         self._client_open = self._server_open = True
         self._to_server = self._to_client = 0
         self._started_at = self._moved_at = 0.0
-        self._silence: IDelayedCall | None = None
+
+    @abstractmethod
+    def server_is_closed(self) -> None:
+        """Learn, once and before `over`, that nothing can reach the server any more.
+
+        A client that is slow to hang up must not make it look as if it still used that server.
+        """
+
+    @abstractmethod
+    def over(self, end: RelayEnd) -> None:
+        """Learn, once, that both carriers are closed."""
 
     def start(self, *, from_client: bytes = b"", from_server: bytes = b"") -> None:
         """Begin. The arguments are octets that each side sent behind its login; they go first, in order."""
         self._started_at = self._moved_at = self._reactor.seconds()
-        self._silence = self._reactor.callLater(self._limit, self._look_at_silence)
+        watch(self, self._reactor)
+        self._client.forget_ends()
+        self._server.forget_ends()
         if from_server:
             self.from_server(from_server)
         if from_client:
@@ -214,6 +234,18 @@ class Relay:
         self._client.abort()
         self._server.abort()
 
+    @property
+    def due(self) -> float:
+        """When the session ends if nothing moves until then."""
+        return self._moved_at + self._limit
+
+    def silent_for_too_long(self) -> None:
+        """End; whoever is ending and has not come to it is broken off."""
+        if self._ending is None:
+            self._end("stopped" if self._stopping else "nothing moved for too long")
+        else:
+            self.abort(self._ending)
+
     # what the two sides tell
 
     def from_client(self, data: Octets) -> None:
@@ -238,6 +270,18 @@ class Relay:
             self._client.write(data)
         else:
             self._carry_out(self._tap.from_server(bytes(data)))
+
+    def outlet(self, direction: Direction) -> Carrier:
+        """Return where octets of this direction go when no tap stands in their way."""
+        return self._server if direction == "to_server" else self._client
+
+    def poured(self, direction: Direction, octets: int) -> None:
+        """Take note of octets that one carrier handed to the other by itself."""
+        if direction == "to_server":
+            self._to_server += octets
+        else:
+            self._to_client += octets
+        self._moved(direction, octets)
 
     def client_pressure(self, *, full: bool) -> None:
         """Read the server only as fast as the client reads."""
@@ -266,15 +310,12 @@ class Relay:
             self._client_open = False
         else:
             self._server_open = False
-            if self._on_server_closed is not None:
-                self._on_server_closed()
+            self.server_is_closed()
         self._end(f"{side}: {reason}")
         if self._client_open or self._server_open:
             return
-        if self._silence is not None and self._silence.active():
-            self._silence.cancel()
-        self._silence = None
-        self._on_end(
+        unwatch(self, self._reactor)
+        self.over(
             RelayEnd(
                 reason=self._ending or "",
                 to_server=self._to_server,
@@ -344,16 +385,4 @@ class Relay:
 
     def _shorten_limit(self, seconds: float) -> None:
         self._limit = min(self._limit, seconds)
-        if self._silence is not None and self._silence.active():
-            self._silence.reset(max(self._limit - self.silent_seconds, 0.0))
-
-    def _look_at_silence(self) -> None:
-        """Look whether the limit is reached; one timer a session, set anew only when it fires."""
-        self._silence = None
-        left = self._limit - self.silent_seconds
-        if left > 0:
-            self._silence = self._reactor.callLater(left, self._look_at_silence)
-        elif self._ending is None:
-            self._end("stopped" if self._stopping else "nothing moved for too long")
-        else:
-            self.abort(self._ending)
+        watch(self, self._reactor)

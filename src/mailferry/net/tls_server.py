@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from OpenSSL import SSL
@@ -126,8 +127,10 @@ class ServerContexts:
 
 def accepted_facts(connection: SSL.Connection) -> TlsFacts:
     """Return what a client's finished handshake agreed on."""
-    return TlsFacts(
-        version=connection.get_protocol_version_name(),
-        cipher=connection.get_cipher_name() or "",
-        verified=False,
-    )
+    return _facts(connection.get_protocol_version_name(), connection.get_cipher_name() or "")
+
+
+@lru_cache(maxsize=64)
+def _facts(version: str, cipher: str) -> TlsFacts:
+    """Return the same object for every client that agreed on the same."""
+    return TlsFacts(version, cipher, verified=False)

@@ -18,7 +18,6 @@ from mailferry.net.carrier import (
     CarrierUser,
     ClosedReason,
     Ending,
-    HalfCloseUser,
     HandshakeFailed,
     Octets,
     TlsFacts,
@@ -116,6 +115,10 @@ class UserSide(ABC):
     def is_closed(self) -> bool:
         """Whether nothing can be sent any more."""
         return self._closing or self._reason is not None
+
+    def forget_ends(self) -> None:
+        """Keep no addresses any more (see Carrier)."""
+        self._peer = self._host = _NOWHERE
 
     def attach(self, user: CarrierUser) -> None:
         """Make `user` the one who is told, and tell it what waits."""
@@ -276,8 +279,9 @@ class UserSide(ABC):
             return True  # whoever attached himself just now is told too
         if self._peer_finished and not self._finish_told and not self._closing:
             self._finish_told = True
-            if isinstance(user, HalfCloseUser):
-                user.finished()
+            finished = getattr(user, "finished", None)  # of a HalfCloseUser: isinstance takes much longer
+            if finished is not None:
+                finished()
             else:
                 self.close()
             return True

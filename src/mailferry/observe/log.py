@@ -10,7 +10,7 @@ octets are never written. Twisted, SQLAlchemy, uvicorn and warnings go through t
 
 from __future__ import annotations
 
-import base64
+import json
 import logging
 import re
 import secrets
@@ -23,6 +23,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 from twisted.logger import STDLibLogObserver, globalLogBeginner
 
 from mailferry.observe.one_line import SHORT, AddressShade, one_line
+from mailferry.observe.quick_log import Pipe, QuickLog, lay
 
 Log = FilteringBoundLogger
 LogFormat = Literal["text", "json"]
@@ -31,13 +32,18 @@ _KEY_OCTETS = 32
 _NEEDS_QUOTES = re.compile(r'[ "=]')
 _shade = AddressShade(secrets.token_bytes(_KEY_OCTETS))  # until a start-up gives the lasting key
 _twisted_began = False
+_AS_JSON = json.JSONEncoder(ensure_ascii=False)
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [first + second for first in _LETTERS for second in _LETTERS]
 
 _FIRST = ("timestamp", "level", "role", "logger", "event", "session")
 
 
 def session_id() -> str:
     """Return a fresh id for one client session: 10 letters and digits that nobody can foresee."""
-    return base64.b32encode(secrets.token_bytes(7)).decode("ascii")[:10].lower()
+    bits = int.from_bytes(secrets.token_bytes(7), "big")
+    return "".join([_PAIRS[bits >> shift & 1023] for shift in (0, 10, 20, 30, 40)])
 
 
 def shown_address(address: str) -> str:
@@ -47,7 +53,7 @@ def shown_address(address: str) -> str:
 
 def get_log(name: str) -> Log:
     """Return the logger of one part of the program; `.bind(session=...)` puts an id on each line."""
-    return cast("Log", structlog.stdlib.get_logger(name))
+    return cast("Log", QuickLog(name))
 
 
 def configure_log(
@@ -75,12 +81,13 @@ def configure_log(
         structlog.processors.format_exc_info,
         _tame,
     ]
+    processors: list[Processor] = [
+        structlog.stdlib.filter_by_level,
+        *before,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ]
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *before,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=processors,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
@@ -98,6 +105,8 @@ def configure_log(
             root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
+    render = _AS_JSON.encode if log_format == "json" else _as_line
+    lay(Pipe(handler, processors, role=role, tame=_tamed, render=render))
     logging.captureWarnings(capture=True)
     _leave_out_what_no_line_shows()
     _quieten()
@@ -157,6 +166,10 @@ def _renderer(log_format: LogFormat) -> Processor:
 
 
 def _as_text(_logger: WrappedLogger, _method: str, event: MutableMapping[str, Any]) -> str:
+    return _as_line(event)
+
+
+def _as_line(event: MutableMapping[str, Any]) -> str:
     """Return `time level role logger event key=value ...`, the session id first among the keys."""
     head = [str(event[key]) for key in _FIRST[:-1] if event.get(key)]
     keys = [key for key in ("session",) if key in event]

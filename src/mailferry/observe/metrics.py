@@ -234,6 +234,9 @@ WINDOWS_ENDING = LevelOf(
     {"days": Closed("1", "3", "7", "30")},
     adds_up=False,
 )
+DOMAINS_IN_CLEAR = LevelOf(
+    "mailferry_domains_in_clear", "Domains with a server that we speak to without TLS.", adds_up=False
+)
 NOTICES = CountOf(
     "mailferry_notices_total",
     "Notices to users and administrators, by way and result.",
@@ -265,6 +268,7 @@ ALL: Final[tuple[CountOf | LevelOf | SpreadOf, ...]] = (
     LATE_MESSAGES,
     BACKEND_UP,
     WINDOWS_ENDING,
+    DOMAINS_IN_CLEAR,
     NOTICES,
     BUILD_INFO,
 )

@@ -6,7 +6,6 @@ direction of writing; a log reader must see that they were there and must not ob
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 import unicodedata
@@ -55,7 +54,7 @@ class AddressShade:
         """Return for example `zh~1f0c9ab2d4` for zhang@example.com."""
         name = address.strip().casefold()
         octets = name.encode("utf-8", "surrogatepass")
-        digest = hmac.new(self._key, octets, hashlib.sha256).hexdigest()
+        digest = hmac.digest(self._key, octets, "sha256").hex()
         local = name.partition("@")[0]
         return f"{one_line(local[:2])}~{digest[:_HASH_DIGITS]}"
 

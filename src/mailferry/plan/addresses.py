@@ -8,6 +8,7 @@ accounts, which the servers then do not know.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 MAX_ADDRESS_OCTETS = 320
@@ -15,6 +16,10 @@ MAX_ADDRESS_OCTETS = 320
 
 MASTER_SEPARATORS = frozenset("*%")
 """Characters that servers take for `user*master` logins (Dovecot's and Cyrus's defaults)."""
+
+
+_PLAIN = re.compile(r"[a-z0-9._+=-]{1,64}@(?:[a-z0-9][a-z0-9-]{0,61}\.){1,3}[a-z0-9-]{1,62}", re.ASCII)
+"""What most names are, and what folding leaves as it is."""
 
 
 class BadAddress(ValueError):
@@ -27,6 +32,8 @@ def canonical_address(name: str, default_domain: str | None = None) -> str:
     Raises BadAddress for control or invisible characters, blanks inside, a master-user separator,
     more than one `@`, an empty part, or a missing domain when there is no default.
     """
+    if _PLAIN.fullmatch(lowered := name.lower()) and name.isascii():
+        return lowered
     folded = unicodedata.normalize("NFKC", name).strip().casefold()
     folded = unicodedata.normalize("NFKC", folded)
     if not folded:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 _LONGEST = 64
 
 
+@lru_cache(maxsize=4096)
 def network_of(host: str) -> str:
     """Return the network of a client's address (digits): an IPv4 address itself, the /64 of IPv6.
 

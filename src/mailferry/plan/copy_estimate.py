@@ -40,7 +40,7 @@ def estimate(sample: Sample, limits: PaceLimits, *, exact_sizes: bool) -> Estima
 
     Sizes are hints where they are not `exact_sizes`: then what was read counts. `limits` are the source's.
     """
-    octets = round(sample.messages * _octets_each(sample, exact_sizes=exact_sizes))
+    octets = round(sample.messages * octets_each(sample, exact_sizes=exact_sizes))
     if not sample.read:
         return Estimate(sample.messages, octets, 0.0 if not sample.messages else None)
     seconds = sample.seconds or LEAST_SECONDS
@@ -62,7 +62,8 @@ def estimate(sample: Sample, limits: PaceLimits, *, exact_sizes: bool) -> Estima
     return Estimate(sample.messages, octets, hours)
 
 
-def _octets_each(sample: Sample, *, exact_sizes: bool) -> float:
+def octets_each(sample: Sample, *, exact_sizes: bool) -> float:
+    """Return the size of a message on average, as far as anything tells it."""
     if sample.listed_octets and exact_sizes:
         return sample.listed_octets / max(sample.listed, 1)
     if sample.read:

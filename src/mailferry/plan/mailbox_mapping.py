@@ -21,6 +21,8 @@ from mailferry.wire.imap_names import BadMailboxName, decode_strict, encode_mail
 from mailferry.wire.server_text import decode_text
 
 INBOX = b"INBOX"
+ALL_MAIL = "\\all"
+"""The attribute of a mailbox that holds everything (RFC 6154): what has labels stands in others as well."""
 MAX_COMPONENT_OCTETS = 200
 """Longer components are cut: servers keep one in a file name of at most 255 octets."""
 MAX_FLAT_OCTETS = 230
@@ -191,7 +193,7 @@ def guessed_namespace(mailboxes: Sequence[Mailbox]) -> Namespace:
 
 def _copy_order(pair: MailboxPair) -> tuple[int, bytes]:
     """INBOX first; what holds everything (\\All) last, so that other mailboxes come before it."""
-    first = 0 if pair.source.name.upper() == INBOX else 2 if "\\all" in pair.source.attributes else 1
+    first = 0 if pair.source.name.upper() == INBOX else 2 if ALL_MAIL in pair.source.attributes else 1
     return first, pair.source.name
 
 

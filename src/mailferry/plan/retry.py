@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mailferry.model.account import COPIED_IN, Event, Phase
-from mailferry.model.causes import CAUSES, Actor, Cause
+from mailferry.model.causes import CAUSES, Actor, Answer, Cause
 
 RETRIED_IN = frozenset({Phase.BLOCKED, Phase.STALLED})
 """Phases of an account that counts as failed: a run that goes well ends them (event RETRIED)."""
@@ -99,6 +99,34 @@ def events_after_failure(
     if phase in RETRIED_IN and before is not now:
         return (Event.RETRIED, Event.GAVE_UP)
     return ()
+
+
+def ends_with_a_login(cause: Cause) -> bool:
+    """Whether a login that the source accepts shows that what an account failed for is over.
+
+    The source judged a login and says yes by now (a password, IMAP switched on, an account opened there), or
+    it is the user's password that was wanted.
+    """
+    facts = CAUSES[cause]
+    return facts.answer is Answer.REFUSED or facts.actor is Actor.USER or cause is Cause.WINDOW_OVER
+
+
+WAKES_AGAIN_SECONDS = 900.0
+"""How far apart logins over the source's other protocol let a copy be tried again."""
+
+
+def login_wakes(cause: Cause, *, same_way: bool, since_woken: float) -> bool:
+    """Whether a login that the source has just accepted lets a copy that failed for `cause` go on at once.
+
+    A good password does always. A door that was shut to the copy is open where the login came by the
+    `same_way`, over the copy's protocol; POP3 may be open while IMAP is not, and a mail program that looks every
+    minute must not make as many logins that are refused. `since_woken` are the seconds since
+    a login last let it be tried.
+    """
+    if not ends_with_a_login(cause):
+        return False
+    about_the_door = CAUSES[cause].actor is Actor.ADMINISTRATOR and cause is not Cause.WINDOW_OVER
+    return not about_the_door or same_way or since_woken >= WAKES_AGAIN_SECONDS
 
 
 def skip_is_due(tries: int, seconds: float) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from mailferry.model.causes import Cause
 from mailferry.model.profile import CheckStep, Profile
+from mailferry.providers.sentences import Words, advice
 
 _CODES = frozenset({"code", "client_password", "app_password", "secure_login"})
 _SWITCHES = frozenset({"imap_on", "service_scope", "third_party", "per_account", "per_mailbox", "services"})
@@ -39,3 +40,17 @@ def remedies(cause: Cause, profile: Profile) -> tuple[CheckStep, ...]:
     """Return the steps of `profile` that mend `cause`, in the order of its checklist."""
     ids = REMEDIES.get(cause, frozenset())
     return tuple(step for step in profile.checklist if step.step_id in ids)
+
+
+def no_passwords(profile: Profile) -> Words | None:
+    """Return why a system cannot be moved by its users' passwords and what is left; None for all that can."""
+    if profile.password_login:
+        return None
+    names, why = profile.names, profile.notes.get("password_login", "mail programs need another way")
+    step = next((one for one in profile.checklist if one.step_id == "no_passwords"), None)
+    general = advice(Cause.OAUTH_REQUIRED)
+    instead = Words(general["en"], general["zh"]) if step is None else Words(step.en, step.zh)
+    return Words(
+        f"{names['en']} cannot be moved by the users' passwords: {why}. {instead.en}",
+        f"无法凭用户密码从 {names['zh']} 搬家。{instead.zh}",
+    )

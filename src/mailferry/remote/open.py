@@ -96,7 +96,9 @@ async def open_session(
 def random_tags() -> Iterator[bytes]:
     """Give tags that cannot be guessed; a letter comes first (NetEase refuses tags of digits)."""
     while True:
-        yield b"m" + token_hex(5).encode("ascii")
+        digits = token_hex(20).encode("ascii")
+        for begin in (0, 10, 20, 30):
+            yield b"m" + digits[begin : begin + 10]
 
 
 class _Driver:

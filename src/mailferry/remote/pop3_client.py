@@ -186,12 +186,11 @@ class Pop3Client:
         if not asked:
             return FetchOutcome()
         noop = self._link.send(b"NOOP")  # its reply confirms the last message's end
+        await self._link.reply(noop)  # all others came before it
         refused: dict[int, RemoteFailure] = {}
         for number, _, exchange in asked:
-            reply = await self._link.reply(exchange)
-            if not reply.ok:
-                refused[number] = self._link.refusal(reply, exchange.name)
-        await self._link.reply(noop)
+            if exchange.reply is not None and not exchange.reply.ok:
+                refused[number] = self._link.refusal(exchange.reply, exchange.name)
         return FetchOutcome(tuple(number for number, taker, _ in asked if taker.doubtful), refused)
 
     @property

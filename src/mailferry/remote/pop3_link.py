@@ -27,6 +27,9 @@ WINDOW = 64
 """Commands on their way with PIPELINING; more gains nothing and fills the server's buffers."""
 PIECE = 16 * 1024
 """Octets looked at together: what lies behind a message is copied as often as there are messages before it."""
+_TAKEN = Pop3Reply(ok=True, code=None, text=b"")
+"""The reply in front of a message that came whole in one read: its words mean nothing."""
+_LINE_END = b".\r\n"
 
 
 class BodyTaker:
@@ -193,8 +196,12 @@ class Pop3Link:
             return
         self._touch()
         try:
-            for at in range(0, len(data), PIECE):
-                self._take(data[at : at + PIECE])
+            at = 0
+            while at < len(data) and self._failure is None:
+                at = self._whole_messages(data, at)
+                end = self._end_of_piece(data, at)
+                self._take(data[at:end])
+                at = end
             if self.after_read is not None:
                 self.after_read()
         except (BadReply, LineTooLong) as fault:
@@ -228,6 +235,47 @@ class Pop3Link:
             self._carrier.write(b"".join(lines))
         if self._sent and self._timer is None:
             self._timer = self._reactor.callLater(self._timeout, self._look)
+
+    def _whole_messages(self, data: bytes, at: int) -> int:
+        """Hand on messages that lie in `data` whole, from `at` on; return where the first that does not begins.
+
+        Whole is what has the size of the list, no line that begins with a dot, and a reply behind its end: no
+        reading of it would find anything else. All other messages go through `DotReader`.
+        """
+        if self._dots is not None or len(self._lines) or self._ahead or self.bare:
+            return at
+        if self._unconfirmed is not None and reply_follows(data[at : at + 5]):
+            self._confirm()
+        while self._sent and self._unconfirmed is None and self._failure is None:
+            exchange = self._sent[0]
+            begins = data.find(b"\n", at, at + MAX_STATUS_LINE) + 1
+            if not (
+                begins and exchange.message and exchange.size and data[at : at + 4] in {b"+OK ", b"+OK\r"}
+            ):
+                break
+            ends = begins + exchange.size
+            behind = ends + len(_LINE_END)
+            if data[ends:behind] != _LINE_END or not reply_follows(data[behind : behind + 5]):
+                break
+            if data[begins] == _LINE_END[0] or data.find(b"\n.", begins, ends + 1) != ends - 1:
+                break
+            self._hand_on(exchange, data[begins:ends])
+            at = behind
+        return at
+
+    def _hand_on(self, exchange: Exchange, message: bytes) -> None:
+        exchange.reply, taker = _TAKEN, exchange.taker
+        assert taker is not None
+        taker.begin()
+        taker.chunk(message)
+        taker.end(doubtful=False)
+        if self._failure is None:
+            self._settle()
+
+    def _end_of_piece(self, data: bytes, at: int) -> int:
+        """Return how far to look next: to the end of the message that has begun, if it is near."""
+        end = data.find(b"\n.\r\n", at, at + PIECE) if self._dots is not None else -1
+        return end + 4 if end >= 0 else at + PIECE
 
     def _take(self, data: bytes) -> None:
         """Cut octets into status lines and bodies. Both keep what is not complete yet."""

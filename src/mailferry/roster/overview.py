@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from mailferry.roster.lookup import domain_at
 from mailferry.roster.moments import moment
+from mailferry.roster.refusals import RosterRefusal
 from mailferry.store import account_listing, audit, domains, leases, nodes, samples
 from mailferry.store.database import Database, db_now
 from mailferry.store.nodes import SILENT_AFTER
@@ -149,9 +150,18 @@ def processes(database: Database) -> list[dict[str, Any]]:
 
 
 def declare_dead(database: Database, node_id: int, *, who: str) -> None:
-    """Void a silent process that is known to be dead: its sessions no longer hold up any flip. Safe to repeat."""
+    """Void a silent process that is known to be dead: its sessions no longer hold up any flip. Safe to repeat.
+
+    Raises RosterRefusal for one that is not silent: its sessions are open, and both sides would be.
+    """
 
     def write(conn: Connection) -> None:
+        now = db_now(conn)
+        if any(node.id == node_id and node.renewed_at >= now - SILENT_AFTER for node in nodes.listing(conn)):
+            raise RosterRefusal(
+                f"process {node_id} is alive; end it, and declare it dead when it has been silent for "
+                f"{SILENT_AFTER:g} seconds"
+            )
         nodes.void(conn, node_id)
         audit.write(conn, who=who, what="process.declare-dead", subject=str(node_id))
 

@@ -6,6 +6,7 @@ A domain (and every account of it) outside of somebody's domains reads exactly a
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,6 +14,8 @@ from mailferry.plan.addresses import domain_of
 from mailferry.roster.lookup import address_of, no_such_account, no_such_domain, plain_domain
 from mailferry.roster.refusals import RosterRefusal
 
+TARGET_KEYS = ("target", "target_pop3")
+"""What of a domain's rules only owners say: our master password is sent there."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
@@ -102,6 +105,12 @@ class Rights:
     def need_own(self) -> None:
         """Raise Forbidden unless they may do what concerns all domains."""
         if not self.may_own():
+            raise self.forbidden()
+
+    def need_change_rules(self, domain: str, keys: Iterable[str]) -> None:
+        """Raise as `need_change` does, and Forbidden unless they may change these of a domain's rules."""
+        self.need_change(domain)
+        if not self.may_own() and not set(TARGET_KEYS).isdisjoint(keys):
             raise self.forbidden()
 
     def forbidden(self) -> Forbidden:

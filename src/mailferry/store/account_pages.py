@@ -3,12 +3,13 @@
 By address and by phase a page is a walk along an index, one for each domain and phase that is asked for,
 and the database puts the walks together. By percent and by time, which change with each batch that is
 copied, it is one look over the accounts that keeps the best of them; no index is kept up to date for it.
+Where the database would take a dearer way than that one look, it is told so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -97,10 +98,25 @@ def _by_address(
     conn: Connection, only: AccountFilter, after: str | None, limit: int, descending: bool
 ) -> list[str]:
     begin = [] if after is None else [_beyond(accounts.c.address, after, descending)]
+    if only.search and conn.dialect.name == "postgresql":
+        return _looked_through(conn, [*conditions(only), *begin], limit, descending)
     order = accounts.c.address.desc() if descending else accounts.c.address
     walks = [[*walk, *begin] for walk in _walks(only)]
     queries = [select(accounts.c.address).where(*walk).order_by(order).limit(limit) for walk in walks]
     return _together(conn, queries, limit, descending)
+
+
+def _looked_through(
+    conn: Connection, wanted: Sequence[ColumnElement[bool]], limit: int, descending: bool
+) -> list[str]:
+    """Find all that fit by one look over the table, and sort those.
+
+    PostgreSQL cannot know how rare a part of an address is. It would walk along the index in the hope of
+    a full page soon, and where few fit read every row by it, at five times the price.
+    """
+    found = select(accounts.c.address).where(*wanted).cte("found").prefix_with("MATERIALIZED")
+    order = found.c.address.desc() if descending else found.c.address
+    return list(conn.execute(select(found.c.address).order_by(order).limit(limit)).scalars())
 
 
 def _together(conn: Connection, queries: Sequence[Select[Any]], limit: int, descending: bool) -> list[str]:
@@ -176,7 +192,7 @@ def _by_measure(
 ) -> list[tuple[str, str]]:
     """Only keys and addresses are sorted: whole rows would be carried through the sorting."""
     key = measure.label("measure")
-    query: Select[Any] = select(accounts.c.address, key).where(*conditions(only))
+    query: Select[Any] = select(accounts.c.address, key).where(*_as_one_look(conn, only))
     if after is not None:
         number, _, address = after.partition(" ")
         try:
@@ -190,6 +206,24 @@ def _by_measure(
     return [(address, f"{float(value)!r} {address}") for address, value in rows]
 
 
+def _as_one_look(conn: Connection, only: AccountFilter) -> list[ColumnElement[bool]]:
+    """Return the conditions so that SQLite reads the table in its own order.
+
+    A third of all accounts by the index of their phases are a third of all accounts in random order,
+    which takes it three times as long as reading all of them.
+    """
+    few = only.domain is not None or only.cause is not None or only.actor is not None
+    if conn.dialect.name != "sqlite" or few:
+        return conditions(only)
+    phases = [phase.value for phase in wanted_phases(only)]
+    rest = conditions(replace(only, state=None, phase=None, within=None))
+    if len(phases) < len(_ORDER):
+        rest.append(func.coalesce(accounts.c.phase, "").in_(phases))
+    if only.within is not None:
+        rest.append(func.coalesce(accounts.c.domain, "").in_(sorted(only.within)))
+    return rest
+
+
 def _beyond(column: ColumnElement[str], key: str, descending: bool) -> ColumnElement[bool]:
     return column < key if descending else column > key
 
@@ -199,13 +233,19 @@ def _percent() -> ColumnElement[float]:
     c = accounts.c
     left = c.total - c.copied - c.skipped
     share = case(
-        (c.phase.in_(_DONE), literal(100.0)),
-        (c.total <= 0, literal(0.0)),
-        (and_(c.bytes_total > 0, left > 0), literal(100.0) * c.bytes_copied / c.bytes_total),
-        (left > 0, literal(100.0) * (c.copied + c.skipped) / c.total),
-        else_=literal(99.9),
+        (c.phase.in_(_DONE), literal(100.0, Double)),
+        (c.total <= 0, literal(0.0, Double)),
+        (and_(c.bytes_total > 0, left > 0), _share(c.bytes_copied, c.bytes_total)),
+        (left > 0, _share(c.copied + c.skipped, c.total)),
+        else_=literal(99.9, Double),
     )
     return cast(share, Double)
+
+
+def _share(part: ColumnElement[int], whole: ColumnElement[int]) -> ColumnElement[float]:
+    """In floating numbers on both sides: PostgreSQL's exact ones take twice as long over all accounts."""
+    ratio: Any = literal(100.0, Double) * cast(part, Double) / cast(whole, Double)
+    return cast(ratio, Double)
 
 
 def _activity() -> ColumnElement[float]:

@@ -138,7 +138,7 @@ _BY_ADDRESS = select(*_COLUMNS).where(accounts.c.address == bindparam("address")
 _BY_ID = select(*_COLUMNS).where(accounts.c.id == bindparam("this"))
 _LOCKED = _BY_ID.with_for_update()
 _FIND, _GET, _LOCK = Prepared(_BY_ADDRESS), Prepared(_BY_ID), Prepared(_LOCKED)
-_PROGRESS = (
+_PROGRESS = Prepared(
     update(accounts)
     .where(accounts.c.id == bindparam("this"))
     .values(
@@ -245,12 +245,14 @@ def apply(
     now: float | None = None,
     who: str | None = None,
     detail: str | None = None,
+    because: Cause | None = None,
     **changes: Unpack[AccountChanges],
 ) -> Account:
     """Move the account to the phase that `event` leads to and return it as it is then.
 
     Raises Conflict when the epoch is no longer `epoch`, NotAllowed when the event does not apply in
-    the present phase. `who` is the administrator's name where one said so. A trigger once set stays.
+    the present phase. `who` is the administrator's name where one said so; `because` is for the history of
+    an account that does not wait for it. A trigger once set stays.
     A change of side is noted in `flips` for the log that outlives a restored back-up.
     """
     before = locked(conn, account_id)
@@ -273,7 +275,8 @@ def apply(
         .where(accounts.c.id == account_id)
         .values(**values, phase=after.value, epoch=epoch + 1)
     )
-    _remember(conn, before, after, event.value, at=at, cause=changes.get("cause"), detail=detail, who=who)
+    cause = changes.get("cause", because)
+    _remember(conn, before, after, event.value, at=at, cause=cause, detail=detail, who=who)
     if event in notices.TOLD:
         notices.note_event(conn, before.domain, account_id, event, epoch=epoch + 1, now=at)
     return get(conn, account_id)
@@ -369,7 +372,7 @@ def progress(
 ) -> None:
     """Add to the counts of the copy; the transaction that commits the ledger calls it."""
     more = {"this": account_id, "more": copied, "octets": octets, "left_out": skipped}
-    conn.execute(_PROGRESS, more)
+    _PROGRESS.on(conn, more)
 
 
 def bypass_seen(conn: Connection, account_id: int, changes: int, *, now: float | None = None) -> None:

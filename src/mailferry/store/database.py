@@ -26,6 +26,7 @@ from twisted.python.threadpool import ThreadPool
 from mailferry.store.engines import Engines, Place, create_sqlite_file, make_engines, place_of
 from mailferry.store.faults import SettledRefusal, StoreUnavailable
 from mailferry.store.glances import Locked
+from mailferry.store.jots import Jot
 from mailferry.store.prepared import Prepared, Row
 from mailferry.store.sql_faults import RETRIED_STATES, driver_unavailable, sql_state, unavailable
 from mailferry.store.upgrade import Versions, require_current, upgrade, versions
@@ -142,6 +143,24 @@ class Database:
             return self.read(name, lambda conn: _glance(conn, question, values))
         except sqlite3.Error as error:
             return fail(driver_unavailable(error, self._place, name=name) or error)
+
+    def jot(self, name: str, work: Jot[T]) -> T:  # noqa: ARG002 - every way to the database is named
+        """Write a row or two by their keys in this thread, without waiting for anybody: see `store/jots`.
+
+        A power cut may take them back. Raises Locked, with nothing written, where that cannot be just
+        now, and always elsewhere than on SQLite; then it is for `run`.
+        """
+        jots = self._engines.jots if self._engines is not None and self._current else None
+        if jots is None or self._turn is None or self._process != os.getpid():
+            raise Locked
+        try:
+            self._turn.take(0.0)
+        except (TurnMissed, OSError):
+            raise Locked from None
+        try:
+            return jots.run(work, time.time() if self._now is None else self._now())
+        finally:
+            self._turn.give()
 
     def _off_reactor(
         self, kind: str, size: int, method: Callable[[str, Work[T]], T], name: str, work: Work[T]

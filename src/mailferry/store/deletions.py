@@ -10,6 +10,7 @@ source while there was none was changed past us.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from mailferry.store.prepared import Prepared
 from mailferry.store.schema import deletions_seen, deletions_told, sessions
@@ -81,7 +82,7 @@ def _ended(into: Upsert, which: ColumnElement[bool]) -> Upsert:
 
 
 _THIS_ONE = sessions.c.id == bindparam("this")
-_ONE_ENDED = Prepared(_ended(sqlite.insert(deletions_seen), _THIS_ONE))
+_ONE_ENDED = Prepared(_ended(sqlite_insert(deletions_seen), _THIS_ONE))
 
 
 def session_ended(conn: Connection, session_id: int) -> None:
@@ -90,6 +91,11 @@ def session_ended(conn: Connection, session_id: int) -> None:
         _ONE_ENDED.on(conn, {"this": session_id})
     else:
         conn.execute(_ended(upsert(conn, deletions_seen), _THIS_ONE), {"this": session_id})
+
+
+def jot_ended(driver: sqlite3.Connection, session_id: int) -> None:
+    """Do the same on SQLite's own connection."""
+    _ONE_ENDED.on_driver(driver, {"this": session_id})
 
 
 def node_ended(conn: Connection, node_id: int) -> None:

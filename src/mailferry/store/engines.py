@@ -22,10 +22,12 @@ from sqlalchemy.pool import QueuePool
 from mailferry.store.faults import StoreUnavailable
 from mailferry.store.file_owner import give_to_folders_owner
 from mailferry.store.glances import Glances
+from mailferry.store.jots import Jots
 
 SQLITE_FILE = "mailferry.db"
 _CHECKPOINT_PAGES = 1000
 _OF_ALL = ("foreign_keys=ON", "trusted_schema=OFF")
+_OF_WRITERS = ("secure_delete=ON",)
 _OF_READERS = ("query_only=ON",)
 _PG_OPTIONS = "-c jit=off -c lock_timeout={0} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
 
@@ -48,11 +50,15 @@ class Engines:
     reading: Engine
     glances: Glances | None = None
     """What the reactor's thread reads by itself; SQLite alone has it."""
+    jots: Jots | None = None
+    """What it writes by itself, the same."""
 
     def dispose(self) -> None:
         """Close all connections that nobody uses."""
         if self.glances is not None:
             self.glances.close()
+        if self.jots is not None:
+            self.jots.close()
         self.reading.dispose()
         self.quick.dispose()
         self.writing.dispose()
@@ -94,7 +100,7 @@ def make_engines(
         return made
     each = (made.writing, made.quick, made.reading)
     writing, quick, reading = (engine.execution_options(mailferry_now=now) for engine in each)
-    return Engines(writing, quick, reading, made.glances)
+    return Engines(writing, quick, reading, made.glances, made.jots)
 
 
 def create_sqlite_file(path: Path) -> None:
@@ -133,6 +139,11 @@ def _sqlite_engines(path: Path, *, connections: int, busy_seconds: float) -> Eng
         pragmas(connection, *_OF_ALL, *_OF_READERS)
         return connection
 
+    def jotting() -> sqlite3.Connection:
+        connection = connect(timeout=0.0)
+        pragmas(connection, *_OF_ALL, *_OF_WRITERS, "wal_autocheckpoint=0", "synchronous=NORMAL")
+        return connection
+
     def engine(size: int, begin: str, *extra: str) -> Engine:
         made = create_engine(
             "sqlite://", creator=connect, poolclass=QueuePool, pool_size=size, max_overflow=16
@@ -148,12 +159,13 @@ def _sqlite_engines(path: Path, *, connections: int, busy_seconds: float) -> Eng
 
         return made
 
-    writer = ("journal_mode=WAL", "secure_delete=ON", f"wal_autocheckpoint={_CHECKPOINT_PAGES}")
+    writer = ("journal_mode=WAL", *_OF_WRITERS, f"wal_autocheckpoint={_CHECKPOINT_PAGES}")
     return Engines(
         writing=engine(1, "BEGIN IMMEDIATE", *writer, "synchronous=FULL"),
         quick=engine(1, "BEGIN IMMEDIATE", *writer, "synchronous=NORMAL"),
         reading=engine(connections, "BEGIN", *_OF_READERS),
         glances=Glances(glancing),
+        jots=Jots(jotting),
     )
 
 

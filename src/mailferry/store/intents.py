@@ -13,15 +13,24 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from mailferry.store.database import db_now
 from mailferry.store.ledger_blocks import pack_uids, unpack_uids
+from mailferry.store.prepared import Prepared, Row
 from mailferry.store.schema_copy import intents, mailboxes
 
 _ACCOUNT = select(mailboxes.c.account_id).where(mailboxes.c.id == bindparam("this"))
-_OPEN = insert(intents).returning(intents.c.id)
-
+_OPEN = Prepared(
+    insert(intents)
+    .values(
+        {column.name: bindparam(column.name) for column in intents.c if column.name not in {"id", "examined"}}
+    )
+    .returning(intents.c.id)
+)
+_IN_ORDER = select(intents).order_by(intents.c.id)
+_OF_ACCOUNT = Prepared(_IN_ORDER.where(intents.c.account_id == bindparam("this")))
+_OF_MAILBOX = Prepared(_IN_ORDER.where(intents.c.mailbox_id == bindparam("this")))
 
 _TRAIT = struct.Struct("<qq")
 _NOT_TOLD = -(1 << 63)
@@ -84,15 +93,17 @@ def open_intent(
         "source_uids": pack_uids(source_uids),
         "traits": _packed(traits) or None,
     }
-    return int(conn.execute(_OPEN, values).scalar_one())
+    return int(_OPEN.on(conn, values)[0][0])
 
 
 def pending(conn: Connection, account_id: int) -> Sequence[Intent]:
     """Return the account's intents that nobody settled, oldest first."""
-    rows = conn.execute(
-        select(intents).where(intents.c.account_id == account_id).order_by(intents.c.id)
-    ).mappings()
-    return [_intent(row) for row in rows]
+    return [_intent(row) for row in _OF_ACCOUNT.on(conn, {"this": account_id})]
+
+
+def of_mailbox(conn: Connection, mailbox_id: int) -> Sequence[Intent]:
+    """Return those of one mailbox that nobody settled, oldest first."""
+    return [_intent(row) for row in _OF_MAILBOX.on(conn, {"this": mailbox_id})]
 
 
 def settle(conn: Connection, intent_id: int) -> None:
@@ -105,14 +116,14 @@ def examined(conn: Connection, intent_id: int) -> None:
     conn.execute(update(intents).where(intents.c.id == intent_id).values(examined=True))
 
 
-def _intent(row: RowMapping) -> Intent:
-    values = dict(row)
-    values["source_uids"] = unpack_uids(values["source_uids"])
-    values["traits"] = tuple(
-        Trait(*(None if value == _NOT_TOLD else value for value in packed))
-        for packed in _TRAIT.iter_unpack(values["traits"] or b"")
+def _intent(row: Row) -> Intent:
+    *values, source_uids, packed, examined = row
+    traits = tuple(
+        Trait(*(None if value == _NOT_TOLD else value for value in pair))
+        for pair in _TRAIT.iter_unpack(packed or b"")
     )
-    return Intent(**values)
+    values += (unpack_uids(source_uids), traits, examined)
+    return Intent(*values)
 
 
 def _packed(traits: Sequence[Trait]) -> bytes:

@@ -15,6 +15,7 @@ from mailferry.store.accounts import Account, account_of, columns
 from mailferry.store.database import db_now
 from mailferry.store.domains import DAY, GRACE_DAYS
 from mailferry.store.faults import LeaseLost
+from mailferry.store.prepared import Prepared
 from mailferry.store.schema import accounts, domains, nodes
 
 _OURS = (
@@ -24,7 +25,7 @@ _OURS = (
     accounts.c.lease_until > bindparam("at"),
 )
 _HELD = select(*columns()).where(*_OURS).with_for_update()
-_STANDS = select(accounts.c.id).where(*_OURS).with_for_update()
+_STANDS = Prepared(select(accounts.c.id).where(*_OURS).with_for_update())
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,7 @@ def require(conn: Connection, lease: Lease, *, now: float | None = None) -> None
     """Do as `hold` does, without reading the account: for the many transactions of a copy."""
     at = db_now(conn) if now is None else now
     asked = {"this": lease.account_id, "node": lease.node_id, "number": lease.number, "at": at}
-    if conn.execute(_STANDS, asked).first() is None:
+    if not _STANDS.on(conn, asked):
         raise LeaseLost(f"account number {lease.account_id}: another copier has it")
 
 

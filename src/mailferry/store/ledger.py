@@ -6,6 +6,7 @@ block compares the block's version in its own transaction.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from mailferry.store.ledger_blocks import (
     cut,
     ordered,
 )
+from mailferry.store.prepared import Prepared
 from mailferry.store.schema_copy import intents, ledger_blocks, mailboxes
 
 __all__ = [
@@ -52,16 +54,20 @@ _FOLLOWING = (
     .scalar_subquery()
 )
 _ROW_AND_NEXT = _ROW.add_columns(_FOLLOWING.label("following"))
-_AT_OR_BELOW = _ROW_AND_NEXT.where(bindparam("uid") >= _LOW).order_by(_LOW.desc()).limit(1)
-_FIRST = _ROW_AND_NEXT.order_by(_LOW).limit(1)
+_AT_OR_BELOW = Prepared(_ROW_AND_NEXT.where(bindparam("uid") >= _LOW).order_by(_LOW.desc()).limit(1))
+_FIRST = Prepared(_ROW_AND_NEXT.order_by(_LOW).limit(1))
+_NEXT = Prepared(_ROW.where(bindparam("uid") < _LOW).order_by(_LOW).limit(1))
+_ALL = Prepared(select(ledger_blocks.c.packed, ledger_blocks.c.entries).where(_OF_MAILBOX).order_by(_LOW))
 _AS_SEEN = (_OF_MAILBOX, bindparam("uid") == _LOW, ledger_blocks.c.version == bindparam("seen"))
-_REPLACE = (
+_REPLACE = Prepared(
     update(ledger_blocks)
     .where(*_AS_SEEN)
     .values({name: bindparam(f"new_{name}") for name in ("low_uid", "version", "entries", "packed")})
+    .returning(ledger_blocks.c.version)
 )
-_REMOVE = delete(ledger_blocks).where(*_AS_SEEN)
-_SETTLED = delete(intents).where(intents.c.id == bindparam("this"))
+_REMOVE = Prepared(delete(ledger_blocks).where(*_AS_SEEN).returning(ledger_blocks.c.version))
+_ADD = Prepared(insert(ledger_blocks).values({one.name: bindparam(one.name) for one in ledger_blocks.c}))
+_SETTLED = Prepared(delete(intents).where(intents.c.id == bindparam("this")).returning(intents.c.id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +81,8 @@ class _Block:
 
 def load(conn: Connection, mailbox_id: int) -> Ledger:
     """Return the whole ledger of a mailbox."""
-    rows = conn.execute(
-        select(ledger_blocks.c.packed, ledger_blocks.c.entries)
-        .where(ledger_blocks.c.mailbox_id == mailbox_id)
-        .order_by(ledger_blocks.c.low_uid)
-    )
     ledger = Ledger()
-    for packed, entries in rows:
+    for packed, entries in _ALL.on(conn, {"box": mailbox_id}):
         ledger.extend(packed, entries)
     return ledger
 
@@ -89,12 +90,11 @@ def load(conn: Connection, mailbox_id: int) -> Ledger:
 def entries(conn: Connection, mailbox_id: int) -> Iterator[LedgerEntry]:
     """Yield a mailbox's entries by source uid; no more than one block is held at a time."""
     after = -1
-    query = _ROW.where(bindparam("uid") < _LOW).order_by(_LOW).limit(1)
-    while (row := conn.execute(query, {"box": mailbox_id, "uid": after}).first()) is not None:
+    while rows := _NEXT.on(conn, {"box": mailbox_id, "uid": after}):
+        after, _version, count, packed = rows[0]
         block = Ledger()
-        block.extend(row.packed, row.entries)
+        block.extend(packed, count)
         yield from block
-        after = row.low_uid
 
 
 def size(conn: Connection, mailbox_id: int) -> int:
@@ -123,33 +123,26 @@ def commit(
     target uid, when the intent is no longer there (somebody else settled it), or when another writer
     changed the block meanwhile; then nothing of the transaction may stay.
     """
-    if settles is not None and not conn.execute(_SETTLED, {"this": settles}).rowcount:
+    if settles is not None and not _SETTLED.on(conn, {"this": settles}):
         raise Conflict(f"intent {settles} was settled by somebody else")
-
-    def added(old: Mapping[int, LedgerEntry], new: Sequence[LedgerEntry]) -> dict[int, LedgerEntry]:
-        merged = dict(old)
-        for entry in new:
-            there = merged.setdefault(entry.source_uid, entry)
-            if there.target_uid != entry.target_uid:
-                raise Conflict(
-                    f"source uid {entry.source_uid} is target uid {there.target_uid}, not {entry.target_uid}"
-                )
-        return merged
 
     wanted = ordered(entries)
     if len({entry.source_uid for entry in wanted}) < len(wanted):
-        wanted = list(added({}, wanted).values())
-    _change(conn, mailbox_id, wanted, added, appends=True)
+        wanted = list(_merged({}, wanted).values())
+    _change(conn, mailbox_id, wanted, _added)
 
 
 def update_flags(conn: Connection, mailbox_id: int, flags_keys: Mapping[int, bytes]) -> None:
     """Set the flags keys of messages by source uid; unknown uids are passed over."""
 
-    def reflagged(old: Mapping[int, LedgerEntry], new: Sequence[LedgerEntry]) -> dict[int, LedgerEntry]:
-        keys = {entry.source_uid: entry.flags_key for entry in new}
-        return {
-            uid: entry._replace(flags_key=keys[uid]) if uid in keys else entry for uid, entry in old.items()
-        }
+    def reflagged(block: Ledger, new: Sequence[LedgerEntry]) -> Growth | None:
+        grown = None
+        for entry in new:
+            place = block.position(entry.source_uid)
+            if place is not None and block.flags_key(place) != entry.flags_key:
+                block.set_flags_key(place, entry.flags_key)
+                grown = Growth.INSIDE
+        return grown
 
     blank = bytes(16)
     _change(
@@ -163,11 +156,14 @@ def update_flags(conn: Connection, mailbox_id: int, flags_keys: Mapping[int, byt
 def retarget(conn: Connection, mailbox_id: int, target_uids: Mapping[int, int]) -> None:
     """Set the target uids of messages by source uid, where the target numbered its mailbox anew."""
 
-    def renumbered(old: Mapping[int, LedgerEntry], new: Sequence[LedgerEntry]) -> dict[int, LedgerEntry]:
-        uids = {entry.source_uid: entry.target_uid for entry in new}
-        return {
-            uid: entry._replace(target_uid=uids[uid]) if uid in uids else entry for uid, entry in old.items()
-        }
+    def renumbered(block: Ledger, new: Sequence[LedgerEntry]) -> Growth | None:
+        grown = None
+        for entry in new:
+            place = block.position(entry.source_uid)
+            if place is not None and block.target_uids[place] != entry.target_uid:
+                block.target_uids[place] = entry.target_uid
+                grown = Growth.INSIDE
+        return grown
 
     _change(
         conn,
@@ -180,11 +176,13 @@ def retarget(conn: Connection, mailbox_id: int, target_uids: Mapping[int, int]) 
 def forget(conn: Connection, mailbox_id: int, source_uids: Collection[int]) -> None:
     """Remove the entries of messages that are gone from both sides; unknown uids are passed over."""
 
-    def kept(old: Mapping[int, LedgerEntry], new: Sequence[LedgerEntry]) -> dict[int, LedgerEntry]:
-        gone = {entry.source_uid for entry in new}
-        return {uid: entry for uid, entry in old.items() if uid not in gone}
+    def kept(block: Ledger, new: Sequence[LedgerEntry]) -> Growth | None:
+        places = [place for entry in new if (place := block.position(entry.source_uid)) is not None]
+        block.remove(places)
+        return Growth.INSIDE if places else None
 
-    _change(conn, mailbox_id, ordered(LedgerEntry(uid, 0, b"", b"") for uid in source_uids), kept)
+    wanted = (LedgerEntry(uid, 0, b"", b"") for uid in set(source_uids))
+    _change(conn, mailbox_id, ordered(wanted), kept)
 
 
 def rewrite(conn: Connection, mailbox_id: int, entries: Iterable[LedgerEntry]) -> None:
@@ -193,41 +191,47 @@ def rewrite(conn: Connection, mailbox_id: int, entries: Iterable[LedgerEntry]) -
     commit(conn, mailbox_id, entries)
 
 
-_Merge = Callable[[Mapping[int, LedgerEntry], Sequence[LedgerEntry]], dict[int, LedgerEntry]]
+_Alteration = Callable[[Ledger, Sequence[LedgerEntry]], Growth | None]
+"""Alters a block as the entries in its range want it; returns where it grew, None when it stays as it is."""
 
 
-def _change(
-    conn: Connection,
-    mailbox_id: int,
-    wanted: Sequence[LedgerEntry],
-    merge: _Merge,
-    *,
-    appends: bool = False,
-) -> None:
-    """Walk over the blocks that `wanted` (by source uid) touches and write what `merge` makes of each."""
+def _change(conn: Connection, mailbox_id: int, wanted: Sequence[LedgerEntry], alter: _Alteration) -> None:
+    """Walk over the blocks that `wanted` (by source uid) touches and write what `alter` makes of each."""
     at = 0
     while at < len(wanted):
         block = _block_for(conn, mailbox_id, wanted[at].source_uid)
         stop = at
         while stop < len(wanted) and wanted[stop].source_uid < block.end:
             stop += 1
-        uids = block.ledger.source_uids
-        if appends and (not uids or uids[-1] < wanted[at].source_uid):
-            block.ledger.append_all(wanted[at:stop])
-            _write(conn, mailbox_id, block, block.ledger, Growth.END)
-        else:
-            _merge_into(conn, mailbox_id, block, wanted[at:stop], merge)
+        growth = alter(block.ledger, wanted[at:stop])
+        if growth is not None:
+            _write(conn, mailbox_id, block, block.ledger, growth)
         at = stop
 
 
-def _merge_into(
-    conn: Connection, mailbox_id: int, block: _Block, wanted: Sequence[LedgerEntry], merge: _Merge
-) -> None:
-    before = list(block.ledger)
-    after = ordered(merge({entry.source_uid: entry for entry in before}, wanted).values())
-    if after != before:
-        at_front = bool(after) and after[-len(before) :] == before
-        _write(conn, mailbox_id, block, Ledger(after), Growth.FRONT if at_front else Growth.INSIDE)
+def _added(block: Ledger, new: Sequence[LedgerEntry]) -> Growth | None:
+    """Add entries to a block. Raises Conflict when one of them is there with another target uid."""
+    uids = block.source_uids
+    if not uids or uids[-1] < new[0].source_uid:
+        block.append_all(new)
+        return Growth.END
+    before = list(block)
+    after = ordered(_merged({entry.source_uid: entry for entry in before}, new).values())
+    if after == before:
+        return None
+    block.replace(after)
+    return Growth.FRONT if after[-len(before) :] == before else Growth.INSIDE
+
+
+def _merged(old: Mapping[int, LedgerEntry], new: Sequence[LedgerEntry]) -> dict[int, LedgerEntry]:
+    merged = dict(old)
+    for entry in new:
+        there = merged.setdefault(entry.source_uid, entry)
+        if there.target_uid != entry.target_uid:
+            raise Conflict(
+                f"source uid {entry.source_uid} is target uid {there.target_uid}, not {entry.target_uid}"
+            )
+    return merged
 
 
 def _block_for(conn: Connection, mailbox_id: int, uid: int) -> _Block:
@@ -235,15 +239,13 @@ def _block_for(conn: Connection, mailbox_id: int, uid: int) -> _Block:
 
     The first block reaches down to zero, each block up to the next.
     """
-    row = conn.execute(_AT_OR_BELOW, {"box": mailbox_id, "uid": uid}).first()
-    if row is None:
-        row = conn.execute(_FIRST, {"box": mailbox_id}).first()
-    if row is None:
+    rows = _AT_OR_BELOW.on(conn, {"box": mailbox_id, "uid": uid}) or _FIRST.on(conn, {"box": mailbox_id})
+    if not rows:
         return _Block(low_uid=uid, version=0, end=_BEYOND, ledger=Ledger())
+    low_uid, version, count, packed, following = rows[0]
     ledger = Ledger()
-    ledger.extend(row.packed, row.entries)
-    end = _BEYOND if row.following is None else row.following
-    return _Block(low_uid=row.low_uid, version=row.version, end=end, ledger=ledger)
+    ledger.extend(packed, count)
+    return _Block(low_uid, version, _BEYOND if following is None else following, ledger)
 
 
 def _write(conn: Connection, mailbox_id: int, before: _Block, after: Ledger, growth: Growth) -> None:
@@ -264,14 +266,14 @@ def _write(conn: Connection, mailbox_id: int, before: _Block, after: Ledger, gro
     this = {"box": mailbox_id, "uid": before.low_uid, "seen": before.version}
     if before.version:
         changed = (
-            conn.execute(_REPLACE, this | {f"new_{name}": value for name, value in rows.pop().items()})
+            _REPLACE.on(conn, this | {f"new_{name}": value for name, value in rows.pop().items()})
             if len(rows) == 1
-            else conn.execute(_REMOVE, this)
+            else _REMOVE.on(conn, this)
         )
-        if not changed.rowcount:
+        if not changed:
             raise Conflict(f"another writer changed the ledger of mailbox {mailbox_id}")
-    if rows:
+    for row in rows:
         try:
-            conn.execute(insert(ledger_blocks), rows)
-        except IntegrityError as error:
+            _ADD.on(conn, row)
+        except (IntegrityError, sqlite3.IntegrityError) as error:
             raise Conflict(f"another writer changed the ledger of mailbox {mailbox_id}") from error

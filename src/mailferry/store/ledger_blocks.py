@@ -101,9 +101,32 @@ class Ledger:
         """Return the digest at a position."""
         return bytes(self.digests[position * DIGEST_OCTETS : (position + 1) * DIGEST_OCTETS])
 
+    def leading(self, position: int) -> int:
+        """Return the first 32 bits of the digest at a position."""
+        return int.from_bytes(self.digests[position * DIGEST_OCTETS : position * DIGEST_OCTETS + 4])
+
     def flags_key(self, position: int) -> bytes:
         """Return the flags key at a position."""
         return bytes(self.flags_keys[position * FLAGS_KEY_OCTETS : (position + 1) * FLAGS_KEY_OCTETS])
+
+    def set_flags_key(self, position: int, key: bytes) -> None:
+        """Change the flags key at a position. Raises ValueError for one of another length."""
+        if len(key) != FLAGS_KEY_OCTETS:
+            raise ValueError("a flags key has 4 octets")
+        self.flags_keys[position * FLAGS_KEY_OCTETS : (position + 1) * FLAGS_KEY_OCTETS] = key
+
+    def remove(self, positions: Iterable[int]) -> None:
+        """Take out the entries at these positions."""
+        for position in sorted(positions, reverse=True):
+            del self.source_uids[position], self.target_uids[position], self.found[position]
+            del self.flags_keys[position * FLAGS_KEY_OCTETS : (position + 1) * FLAGS_KEY_OCTETS]
+            del self.digests[position * DIGEST_OCTETS : (position + 1) * DIGEST_OCTETS]
+
+    def replace(self, entries: Sequence[LedgerEntry]) -> None:
+        """Hold these entries in place of all others; see `append_all`."""
+        for column in (self.source_uids, self.target_uids, self.flags_keys, self.digests, self.found):
+            del column[:]
+        self.append_all(entries)
 
     def append(self, entry: LedgerEntry) -> None:
         """Add an entry above all others; see `append_all`."""

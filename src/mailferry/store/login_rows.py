@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import LargeBinary, and_, bindparam, func, or_, select
@@ -49,12 +50,18 @@ class Placed:
     password: PasswordRecord | None = None
 
 
+@lru_cache(maxsize=256)
+def _domain_of(row: tuple[Any, ...]) -> Domain:
+    """Make the value of a row once: all accounts of a domain bring the same."""
+    return Domain(*row)
+
+
 def placed(seen: Glance) -> Placed | None:
     """Read the answer to PLACE; None when the domain is not there."""
     if not seen.rows:
         return None
     row = seen.rows[0]
-    domain = Domain(*row[:_TO_ACCOUNT])
+    domain = _domain_of(tuple(row[:_TO_ACCOUNT]))
     if row[_TO_ACCOUNT] is None:
         return Placed(seen.at, domain)
     account = account_rows.account_of_row(row[_TO_ACCOUNT:_TO_PASSWORD])

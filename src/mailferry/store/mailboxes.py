@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import TypedDict, Unpack
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from mailferry.store.faults import Unknown
+from mailferry.store.prepared import Prepared
 from mailferry.store.schema_copy import mailboxes
 
 OVER_POP3 = b"\0POP3"
@@ -83,41 +85,47 @@ def is_incomplete(name: bytes) -> bool:
 
 
 _COLUMNS = [mailboxes.c[field.name] for field in fields(CopiedMailbox)]
+# statements of every mailbox of every pass are built once: building them costs more than running them
+_ROWS = select(*_COLUMNS)
+_OF_THIS = _ROWS.where(mailboxes.c.account_id == bindparam("this"))
+_OF_ACCOUNT = Prepared(_OF_THIS.where(mailboxes.c.source_name >= bindparam("names")).order_by(mailboxes.c.id))
+_NAMED = Prepared(_OF_THIS.where(mailboxes.c.source_name == bindparam("name")))
+_INCOMPLETE_ONES = Prepared(
+    _OF_THIS.where(
+        mailboxes.c.source_name >= bindparam("first"), mailboxes.c.source_name < bindparam("behind")
+    )
+)
+_GET = Prepared(_ROWS.where(mailboxes.c.id == bindparam("this")))
 
 
 def of_account(conn: Connection, account_id: int) -> Sequence[CopiedMailbox]:
     """Return all mailboxes of the account, in the order in which they were first seen."""
-    query = (
-        select(*_COLUMNS)
-        .where(mailboxes.c.account_id == account_id, mailboxes.c.source_name >= _NAMES)
-        .order_by(mailboxes.c.id)
-    )
-    return [CopiedMailbox(**row) for row in conn.execute(query).mappings()]
+    return [CopiedMailbox(*row) for row in _OF_ACCOUNT.on(conn, {"this": account_id, "names": _NAMES})]
 
 
 def over_pop3(conn: Connection, account_id: int) -> CopiedMailbox | None:
     """Return the row of what POP3 alone shows, None when there never was such a message."""
-    query = select(*_COLUMNS).where(
-        mailboxes.c.account_id == account_id, mailboxes.c.source_name == OVER_POP3
-    )
-    row = conn.execute(query).mappings().first()
-    return None if row is None else CopiedMailbox(**row)
+    return _named(conn, account_id, OVER_POP3)
 
 
 def incomplete(conn: Connection, account_id: int) -> Mapping[bytes, CopiedMailbox]:
     """Return the rows of incomplete copies by the source name of the mailbox whose messages they stand for."""
-    name = mailboxes.c.source_name
-    query = select(*_COLUMNS).where(mailboxes.c.account_id == account_id, name >= _INCOMPLETE, name < _BEHIND)
-    rows = [CopiedMailbox(**row) for row in conn.execute(query).mappings()]
+    bounds = {"this": account_id, "first": _INCOMPLETE, "behind": _BEHIND}
+    rows = [CopiedMailbox(*row) for row in _INCOMPLETE_ONES.on(conn, bounds)]
     return {row.source_name.removeprefix(_INCOMPLETE): row for row in rows}
 
 
 def get(conn: Connection, mailbox_id: int) -> CopiedMailbox:
     """Return one mailbox; raises Unknown."""
-    row = conn.execute(select(*_COLUMNS).where(mailboxes.c.id == mailbox_id)).mappings().first()
-    if row is None:
+    rows = _GET.on(conn, {"this": mailbox_id})
+    if not rows:
         raise Unknown(f"there is no mailbox number {mailbox_id}")
-    return CopiedMailbox(**row)
+    return CopiedMailbox(*rows[0])
+
+
+def _named(conn: Connection, account_id: int, name: bytes) -> CopiedMailbox | None:
+    rows = _NAMED.on(conn, {"this": account_id, "name": name})
+    return CopiedMailbox(*rows[0]) if rows else None
 
 
 def ensure(
@@ -133,12 +141,9 @@ def ensure(
 
     The target name of one that exists stays: a mapping is stable over runs.
     """
-    query = select(*_COLUMNS).where(
-        mailboxes.c.account_id == account_id, mailboxes.c.source_name == source_name
-    )
-    row = conn.execute(query).mappings().first()
-    if row is not None:
-        return CopiedMailbox(**row)
+    there = _named(conn, account_id, source_name)
+    if there is not None:
+        return there
     made = conn.execute(
         insert(mailboxes)
         .values(
@@ -156,9 +161,20 @@ def ensure(
 def note(conn: Connection, mailbox_id: int, **changes: Unpack[MailboxChanges]) -> None:
     """Change what is given, leave the rest; raises Unknown."""
     if changes:
-        changed = conn.execute(update(mailboxes).where(mailboxes.c.id == mailbox_id).values(**changes))
-        if not changed.rowcount:
+        values = {f"new_{name}": value for name, value in changes.items()}
+        if not _change_of(frozenset(changes)).on(conn, values | {"this": mailbox_id}):
             raise Unknown(f"there is no mailbox number {mailbox_id}")
+
+
+@lru_cache(maxsize=64)
+def _change_of(names: frozenset[str]) -> Prepared:
+    """Return the statement that changes these columns and answers with the row's number."""
+    return Prepared(
+        update(mailboxes)
+        .where(mailboxes.c.id == bindparam("this"))
+        .values({name: bindparam(f"new_{name}") for name in sorted(names)})
+        .returning(mailboxes.c.id)
+    )
 
 
 def held_deletions(conn: Connection, account_id: int) -> int:

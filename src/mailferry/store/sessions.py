@@ -6,6 +6,7 @@ sees the row or the session sees the freeze.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -133,6 +134,41 @@ def open_session(
     if protocol is Protocol.POP3 and not account.used_pop3:
         conn.execute(update(accounts).where(accounts.c.id == account_id).values(used_pop3=True))
     return session_id
+
+
+def jot_open(
+    driver: sqlite3.Connection,
+    at: float,
+    *,
+    account_id: int,
+    node_id: int,
+    protocol: Protocol,
+    side: Side,
+    client: str,
+    phase: Phase,
+    epoch: int,
+) -> int | None:
+    """Do what `open_session` does where nothing stands against it; None, and nothing done, where something does."""
+    if phase is Phase.FREEZE:
+        return None
+    values = {
+        "account_id": account_id,
+        "node_id": node_id,
+        "protocol": protocol.value,
+        "side": side.value,
+        "client": client,
+        "epoch": epoch,
+        "opened_at": at,
+        "phase": phase.value,
+    }
+    written = _OPEN_IF.on_driver(driver, values)
+    return int(written[0][0]) if written else None
+
+
+def jot_closed(driver: sqlite3.Connection, session_id: int) -> None:
+    """Do what `close_session` does for a session that saw nothing deleted."""
+    deletions.jot_ended(driver, session_id)
+    _CLOSE.on_driver(driver, {"this": session_id})
 
 
 def close_session(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from mailferry.store.database import db_now
+from mailferry.store.prepared import Prepared, Row
 from mailferry.store.schema_copy import mailboxes, skipped
 from mailferry.store.upsert import upsert
 
@@ -30,7 +30,21 @@ class SkippedMessage:
     at: float
 
 
-_ROWS = select(skipped, mailboxes.c.source_name).join(mailboxes, mailboxes.c.id == skipped.c.mailbox_id)
+_COLUMNS = [
+    mailboxes.c.source_name if one.name == "source_name" else skipped.c[one.name]
+    for one in fields(SkippedMessage)
+]
+_ROWS = select(*_COLUMNS).join(mailboxes, mailboxes.c.id == skipped.c.mailbox_id).limit(bindparam("most"))
+_OF_ACCOUNT = Prepared(
+    _ROWS.where(skipped.c.account_id == bindparam("this"), skipped.c.id > bindparam("after")).order_by(
+        skipped.c.id
+    )
+)
+_OF_MAILBOX = Prepared(
+    _ROWS.where(
+        skipped.c.mailbox_id == bindparam("this"), skipped.c.source_uid > bindparam("after")
+    ).order_by(skipped.c.source_uid)
+)
 
 
 def note(
@@ -69,16 +83,14 @@ def listing(
     conn: Connection, account_id: int, *, after: int = 0, limit: int = 500
 ) -> Sequence[SkippedMessage]:
     """Return skipped messages of an account whose ids follow `after`."""
-    wanted = _ROWS.where(skipped.c.account_id == account_id, skipped.c.id > after)
-    return _messages(conn.execute(wanted.order_by(skipped.c.id).limit(limit)))
+    return _messages(_OF_ACCOUNT.on(conn, {"this": account_id, "after": after, "most": limit}))
 
 
 def page_of_mailbox(
     conn: Connection, mailbox_id: int, *, after: int = -1, limit: int = 500
 ) -> Sequence[SkippedMessage]:
     """Return skipped messages of a mailbox whose source uids follow `after`, by source uid."""
-    wanted = _ROWS.where(skipped.c.mailbox_id == mailbox_id, skipped.c.source_uid > after)
-    return _messages(conn.execute(wanted.order_by(skipped.c.source_uid).limit(limit)))
+    return _messages(_OF_MAILBOX.on(conn, {"this": mailbox_id, "after": after, "most": limit}))
 
 
 def entries(conn: Connection, mailbox_id: int) -> Iterator[SkippedMessage]:
@@ -89,21 +101,8 @@ def entries(conn: Connection, mailbox_id: int) -> Iterator[SkippedMessage]:
         after = found[-1].source_uid
 
 
-def _messages(rows: Iterable[Any]) -> list[SkippedMessage]:
-    return [
-        SkippedMessage(
-            id=row.id,
-            mailbox_id=row.mailbox_id,
-            source_name=row.source_name,
-            source_uid=row.source_uid,
-            reason=row.reason,
-            detail=row.detail,
-            size=row.size,
-            tries=row.tries,
-            at=row.at,
-        )
-        for row in rows
-    ]
+def _messages(rows: Iterable[Row]) -> list[SkippedMessage]:
+    return [SkippedMessage(*row) for row in rows]
 
 
 def of_mailbox(conn: Connection, mailbox_id: int) -> frozenset[int]:

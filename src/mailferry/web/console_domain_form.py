@@ -24,8 +24,6 @@ TEXTS = (
 )
 NUMBERS = ("window_days",)
 TICKS = ("accept_plaintext", "push_from_plaintext", "uses_codes", "push_codes", "only_listed")
-OWNERS = ("target", "target_pop3")
-"""Only owners name a target: our master password is sent there."""
 DEFAULTS: Mapping[str, Any] = {
     "provider": "generic",
     "window_days": "30",
@@ -53,6 +51,11 @@ def typed(form: Form) -> dict[str, Any]:
     values: dict[str, Any] = {name: form.text(name) for name in (*TEXTS, *NUMBERS)}
     values |= {name: form.ticked(name) for name in TICKS}
     return values
+
+
+def changed(before: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
+    """Return which fields say something else than the domain does."""
+    return [key for key, value in values.items() if (before.get(key) or "") != (value or "")]
 
 
 def entry_of(values: Mapping[str, Any]) -> DomainEntry:

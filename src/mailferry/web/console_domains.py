@@ -14,7 +14,7 @@ from mailferry.roster.refusals import RosterRefusal
 from mailferry.roster.rights import Rights
 from mailferry.roster.switching import Switched
 from mailferry.web.admin_sign_in import Who
-from mailferry.web.console_domain_form import OWNERS, Typed, faults_of, known_entry_of, typed
+from mailferry.web.console_domain_form import Typed, changed, faults_of, known_entry_of, typed
 from mailferry.web.desk import Desk, Wrong, see_other
 from mailferry.web.faults import BadRequest
 from mailferry.web.forms import Form, PostedForm, asked
@@ -75,7 +75,12 @@ class ConsoleDomains:
                     domains.extend(desk.database, name, form.number("days"), who=who.audited)
                 case "switch":
                     moved = switching.switch_domain(
-                        desk.database, name, who=who.audited, flips_file=desk.flips_file
+                        desk.database,
+                        name,
+                        who=who.audited,
+                        flips_file=desk.flips_file,
+                        after=form.text("after") or None,
+                        seconds=switching.REQUEST_SECONDS,
                     )
                     return self._shown(request, who, name, switched=moved)
                 case "remove":
@@ -108,8 +113,7 @@ class ConsoleDomains:
         who.need_change(name)
         before = domains.words(desk.database, name)
         values = {**typed(form), "name": before["name"], "window_days": before["window_days"]}
-        if any((before[key] or "") != values[key] for key in OWNERS):
-            who.need_own()
+        who.need_change_rules(name, changed(before, values))
         try:
             known_entry_of(values, desk.profiles)
             given = {

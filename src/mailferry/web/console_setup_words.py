@@ -36,6 +36,11 @@ SETUP: Mapping[str, Words] = {
     "domain.switched": Words(
         "{count} accounts live on the new host now.", "{count} 个账号已由新服务器服务。"
     ),
+    "domain.switch-more": Words(
+        "More accounts are waiting: they are taken in turns, so that no page keeps you waiting for long.",
+        "还有账号等待切换：为避免页面等待过久，系统分批处理。",
+    ),
+    "domain.switch-on": Words("Go on with the next ones", "继续处理下一批"),
     "domain.stay": Words("{count} stay for now", "{count} 个暂不切换"),
     "domain.remove.why": Words(
         "Forgets the domain with its accounts and passwords. No mail is touched at either host.",

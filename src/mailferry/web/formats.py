@@ -1,17 +1,23 @@
-"""Dates and numbers as a page's reader writes them (Babel); times are in UTC and say so."""
+"""Dates and numbers as a page's reader writes them (Babel); times are in UTC and say so.
+
+What the user page tells stands in a `time` element, of which `static/times.js` makes the reader's own
+time: a server does not know a browser's zone. Without scripts it stays in UTC.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import jinja2
 from babel import Locale
 from babel.dates import format_date, format_skeleton, format_time, format_timedelta
-from babel.numbers import format_decimal, format_percent
+from babel.numbers import format_decimal, format_percent, get_group_symbol
 from babel.units import format_unit
+from markupsafe import Markup
 
 _NOTHING = "–"
 _UNITS = ("digital-byte", "digital-kilobyte", "digital-megabyte", "digital-gigabyte", "digital-terabyte")
@@ -28,14 +34,18 @@ class Formats:
 
     def number(self, value: float | None) -> str:
         """Return a number with its thousands apart."""
-        return _NOTHING if value is None else format_decimal(value, locale=self._locale)
+        if value is None:
+            return _NOTHING
+        mark = _mark_of_thousands(self._locale)
+        if isinstance(value, int) and value >= 0 and mark is not None:
+            return f"{value:,}".replace(",", mark)
+        return format_decimal(value, locale=self._locale)
 
     def percent(self, value: float | None) -> str:
         """Return `value`, which is in percent, with the sign."""
         if value is None:
             return _NOTHING
-        share = Decimal(str(value)) / 100
-        return format_percent(share, locale=self._locale, decimal_quantization=False)
+        return _percent(self._locale, str(value))
 
     def octets(self, value: float | None) -> str:
         """Return an amount of octets in the unit that suits it, such as 12.3 MB (10 to the 6th)."""
@@ -56,8 +66,15 @@ class Formats:
         if value is None:
             return _NOTHING
         at = _moment(value)
-        day = format_date(at, "medium", locale=self._locale)
-        return f"{day} {format_time(at, 'short', tzinfo=UTC, locale=self._locale)} UTC"
+        return f"{_day(self._locale, at.date())} {_minute(self._locale, time(at.hour, at.minute))} UTC"
+
+    def own_moment(self, value: float) -> Markup:
+        """Return an element with `moment`, which becomes date and time of the reader's zone."""
+        return self._own("moment", value, self.moment(value))
+
+    def own_day(self, value: float) -> Markup:
+        """Return an element with the date in UTC, which becomes the date of the reader's zone."""
+        return self._own("day", value, f"{self.day(value)} (UTC)")
 
     def clock(self, value: float | str | None) -> str:
         """Return the time of the day (UTC), for the axis of a chart."""
@@ -79,6 +96,36 @@ class Formats:
             max(60, round(seconds)), granularity="minute", threshold=_NEXT_UNIT, locale=self._locale
         )
 
+    def _own(self, shown: str, value: float, text: str) -> Markup:
+        customs = str(self._locale).replace("_", "-")
+        return Markup('<time datetime="{}" data-shown="{}" data-customs="{}">{}</time>').format(
+            _moment(value).strftime("%Y-%m-%dT%H:%M:%SZ"), shown, customs, text
+        )
+
+
+@lru_cache
+def _mark_of_thousands(locale: Locale) -> str | None:
+    """Return what stands between thousands, None where digits go together otherwise (as in India)."""
+    if locale.decimal_formats[None].grouping != (3, 3):
+        return None
+    return get_group_symbol(locale)
+
+
+# A page of accounts holds hundreds of these, and many are alike: Babel takes some 100 µs for each.
+@lru_cache(maxsize=4096)
+def _percent(locale: Locale, value: str) -> str:
+    return format_percent(Decimal(value) / 100, locale=locale, decimal_quantization=False)
+
+
+@lru_cache(maxsize=4096)
+def _day(locale: Locale, day: date) -> str:
+    return format_date(day, "medium", locale=locale)
+
+
+@lru_cache(maxsize=4096)
+def _minute(locale: Locale, minute: time) -> str:
+    return format_time(minute, "short", tzinfo=UTC, locale=locale)
+
 
 def _moment(value: float | str) -> datetime:
     if isinstance(value, str):
@@ -92,6 +139,8 @@ _FILTERS: Mapping[str, Callable[[Formats, Any], str]] = {
     "octets": Formats.octets,
     "day": Formats.day,
     "moment": Formats.moment,
+    "own_moment": Formats.own_moment,
+    "own_day": Formats.own_day,
     "clock": Formats.clock,
     "day_short": Formats.day_short,
     "span": Formats.span,

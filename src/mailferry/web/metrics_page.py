@@ -6,10 +6,13 @@ from collections.abc import Callable
 
 from fastapi import FastAPI, Response
 
+from mailferry.config.plaintext_rule import in_clear
 from mailferry.model.account import State
+from mailferry.model.server_url import parse_server_url
 from mailferry.observe import metrics
 from mailferry.store import account_listing, domains, leases
 from mailferry.store.database import Database, db_now
+from mailferry.store.domains import Domain
 from mailferry.store.faults import StoreUnavailable
 
 _WINDOW_DAYS = (1, 3, 7, 30)
@@ -41,3 +44,9 @@ def state_the_store(database: Database) -> None:
     for days in _WINDOW_DAYS:
         ending = sum(now <= domain.window_ends_at < now + days * _DAY for domain in found)
         metrics.WINDOWS_ENDING.put(ending, days=str(days))
+    metrics.DOMAINS_IN_CLEAR.put(sum(map(_in_clear, found)))
+
+
+def _in_clear(domain: Domain) -> bool:
+    urls = (domain.source_imap, domain.source_pop3, domain.target_imap, domain.target_pop3)
+    return any(in_clear(parse_server_url(url)) for url in urls if url)

@@ -1,4 +1,5 @@
-"""What the console and the API ask of mail servers: detection, a real login, messages that were not copied.
+"""What the console and the API ask of mail servers: detection, a real login, messages that were not copied,
+and a comparison of both sides.
 
 The work itself is done above this floor; the web process hands it in. Whatever an administrator names
 is resolved, checked against `allow_networks` and dialled as checked by the one connector (T37).
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
@@ -110,10 +111,16 @@ FetchSkipped = Callable[[str, int, int, Path], Deferred[FetchedMessage]]
 """Fetches one message (address, number of the mailbox, source UID) into a folder; fails with RemoteFailure."""
 
 
+Verify = Callable[[str, float, Callable[[dict[str, Any]], None]], Deferred[dict[str, Any]]]
+"""Compares an account's two sides (address, share of the bodies, who hears of each difference) and gives the sums;
+fails with RosterRefusal and RemoteFailure."""
+
+
 @dataclass(frozen=True, slots=True)
 class OldHosts:
-    """The three questions."""
+    """The four questions."""
 
     gather: Gather
     test: TestSource
     fetch: FetchSkipped
+    verify: Verify

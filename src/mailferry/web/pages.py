@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse
+from markupsafe import Markup, escape
 
 from mailferry.providers.sentences import Words
 from mailferry.web.assets import asset
@@ -64,6 +65,8 @@ class Pages:
         language = page_language(request)
 
         def say(key: str, **values: object) -> str:
+            if any(isinstance(value, Markup) for value in values.values()):
+                return escape(spoken(language, key)).format(**values)  # which escapes the others
             return spoken(language, key, **values)
 
         def named(kind: str, word: str) -> str:

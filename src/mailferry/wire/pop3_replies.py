@@ -15,6 +15,9 @@ MAX_UIDL_OCTETS = 255
 _STATUS = re.compile(rb"(\+OK|-ERR)(?: (.*))?\Z", re.IGNORECASE | re.DOTALL)
 _CODE = re.compile(rb"\[([^\]\x00-\x20\x7f-\xff]{1,64})\] ?")
 _NUMBERED = re.compile(rb" *(\d{1,10})[ \t]+(\S+).*", re.DOTALL)
+_USUAL_UIDL = re.compile(rb"([1-9]\d{0,9}) ([\x21-\x7e]{1,%d})" % MAX_UIDL_OCTETS)
+_USUAL_SIZE = re.compile(rb"([1-9]\d{0,9}) (\d{1,19})")
+"""What nearly all lines of a listing look like: one look tells that everything about them is sound."""
 
 
 class BadReply(ValueError):
@@ -57,6 +60,9 @@ def parse_numbered(line: bytes) -> tuple[int, bytes]:
 
 def parse_uidl_line(line: bytes) -> tuple[int, bytes]:
     """Parse a line of UIDL into message number and unique id; raises `BadReply`."""
+    usual = _USUAL_UIDL.fullmatch(line)
+    if usual is not None:
+        return int(usual[1]), usual[2]
     number, uidl = parse_numbered(line)
     if len(uidl) > MAX_UIDL_OCTETS or not all(0x21 <= octet <= 0x7E for octet in uidl):
         raise BadReply("a unique id out of its characters or length")
@@ -65,6 +71,9 @@ def parse_uidl_line(line: bytes) -> tuple[int, bytes]:
 
 def parse_list_line(line: bytes) -> tuple[int, int]:
     """Parse a line of LIST into message number and octets; raises `BadReply`."""
+    usual = _USUAL_SIZE.fullmatch(line)
+    if usual is not None:
+        return int(usual[1]), int(usual[2])
     number, size = parse_numbered(line)
     if not size.isdigit() or len(size) > 19:
         raise BadReply("a size that is no number")

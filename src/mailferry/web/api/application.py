@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from mailferry.web.api.account_mail import account_mail_routes
 from mailferry.web.api.accounts import account_routes
 from mailferry.web.api.domains import domain_routes
 from mailferry.web.api.door import Door
@@ -69,6 +70,7 @@ def make_api(desk: Desk) -> FastAPI:
         overview_routes(desk),
         domain_routes(desk),
         account_routes(desk),
+        account_mail_routes(desk),
         file_routes(desk),
         old_host_routes(desk),
         login_routes(desk),

@@ -15,7 +15,7 @@ from mailferry.plan.addresses import BadAddress, canonical_address
 from mailferry.web.api.problems import ApiFault
 
 LARGEST_PAGE = 1000
-_LARGEST_ID = 2**63 - 1
+LARGEST_ID = 2**63 - 1
 _ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
 """NUL and its like are no part of any name (PostgreSQL would not even take them)."""
 
@@ -114,7 +114,7 @@ def number_key(of: str, text: str | None) -> int | None:
     key = _key(of, text)
     if key is None:
         return None
-    if not isinstance(key, int) or isinstance(key, bool) or not 0 <= key <= _LARGEST_ID:
+    if not isinstance(key, int) or isinstance(key, bool) or not 0 <= key <= LARGEST_ID:
         raise _no_page()
     return key
 

@@ -9,18 +9,17 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
-from mailferry.config.domains import domain_entry
+from mailferry.config.domains import DomainEntry, domain_entry
 from mailferry.config.faults import BadConfiguration, Fault
 from mailferry.roster import domains, switching
 from mailferry.roster.domains import LONGEST_EXTENSION_DAYS
 from mailferry.roster.rights import Rights
 from mailferry.web.api import shapes
-from mailferry.web.api.asking import Body, DomainName, Words
+from mailferry.web.api.asking import Body, CursorText, DomainName, Words, cursor, text_key
 from mailferry.web.api.door import Reader, Writer
 from mailferry.web.desk import Desk
 
-_OWNERS = frozenset({"target", "target_pop3"})
-"""Where our master password is sent is for owners to say."""
+_MOST_APPLIED = 500
 
 
 class DomainRules(Body):
@@ -52,6 +51,12 @@ class NewDomain(DomainRules):
     name: Words
     source: Words = Field(description="Old host: imaps://host, imap://, pop3s://, pop3://.")
     window_days: int = Field(default=30, ge=1, le=LONGEST_EXTENSION_DAYS)
+
+
+class DomainsAsWanted(Body):
+    """Domains as code."""
+
+    domains: list[NewDomain] = Field(max_length=_MOST_APPLIED)
 
 
 class Extension(Body):
@@ -87,20 +92,34 @@ def _changing(routes: APIRouter, desk: Desk) -> None:
     def domain_add(who: Writer, body: NewDomain) -> Response:
         """Add a domain and open its window."""
         who.need_own()
-        given = body.model_dump(exclude_none=True)
-        try:
-            entry = domain_entry(given)
-        except BadConfiguration as fault:
-            raise _unspoken(fault, given) from None
-        _need_profile(desk, entry.provider)
+        entry = _entry(desk, body)
         return JSONResponse(domains.add(desk.database, entry, who=who.audited), status_code=201)
+
+    @routes.post("/domains/apply", response_model=shapes.AppliedDomains)
+    def domain_apply(who: Writer, body: DomainsAsWanted) -> Response:
+        """Make the domains as the body says, all or none; others stay as they are, and a second time changes nothing."""
+        who.need_own()
+        entries, faults = [], []
+        for place, one in enumerate(body.domains):
+            try:
+                entries.append(_entry(desk, one))
+            except BadConfiguration as fault:
+                faults += [Fault("", f"domains.{place}.{each.key}", each.message) for each in fault.faults]
+        names = [entry.name for entry in entries]
+        faults += [
+            Fault("", "domains", "a domain is named twice") for name in set(names) if names.count(name) > 1
+        ]
+        if faults:
+            raise BadConfiguration(faults)
+        done = domains.apply(desk.database, entries, who=who.audited)
+        told = [{"name": one.name, "what": one.what, "keys": list(one.keys)} for one in done]
+        return JSONResponse({"domains": told})
 
     @routes.patch("/domains/{name}", response_model=shapes.Domain)
     def domain_set(who: Writer, name: DomainName, body: DomainRules) -> Response:
         """Change what is given; the domain as a whole is checked again."""
-        who.need_change(name)
         values = {key: getattr(body, key) for key in body.model_fields_set}
-        _need_owner_for(who, values)
+        who.need_change_rules(name, values)
         domains.find(desk.database, name)
         _need_profile(desk, values.get("provider"))
         try:
@@ -144,23 +163,39 @@ def _running(routes: APIRouter, desk: Desk) -> None:
         return JSONResponse(domains.extend(desk.database, name, body.days, who=who.audited))
 
     @routes.post("/domains/{name}/switch", response_model=shapes.Switched)
-    def domain_switch(who: Writer, name: DomainName) -> Response:
-        """Serve all accounts whose password is at the target from there, one after the other, before their copies end."""
+    def domain_switch(
+        who: Writer, name: DomainName, cursor_: Annotated[CursorText, Query(alias="cursor")] = None
+    ) -> Response:
+        """Serve accounts whose password is at the target from there, before their copies end; so many as 20 s allow."""
         who.need_change(name)
-        found = switching.switch_domain(desk.database, name, who=who.audited, flips_file=desk.flips_file)
+        found = switching.switch_domain(
+            desk.database,
+            name,
+            who=who.audited,
+            flips_file=desk.flips_file,
+            after=text_key("switch", cursor_),
+            seconds=switching.REQUEST_SECONDS,
+        )
         left = [{"address": address, "why": why} for address, why in found.left]
-        return JSONResponse({"moved": list(found.moved), "left": left})
+        following = cursor("switch", found.next_after)
+        return JSONResponse({"moved": list(found.moved), "left": left, "next": following})
+
+
+def _entry(desk: Desk, body: NewDomain) -> DomainEntry:
+    """Return the domain that is meant; raises BadConfiguration with every fault."""
+    given = body.model_dump(exclude_none=True)
+    try:
+        entry = domain_entry(given)
+    except BadConfiguration as fault:
+        raise _unspoken(fault, given) from None
+    _need_profile(desk, entry.provider)
+    return entry
 
 
 def _need_profile(desk: Desk, provider: str | None) -> None:
     if provider is not None and provider not in desk.profiles:
         known = ", ".join(sorted(desk.profiles))
         raise BadConfiguration([Fault("", "provider", f"no such profile; known are {known}")])
-
-
-def _need_owner_for(who: Rights, values: Mapping[str, Any]) -> None:
-    if _OWNERS & set(values):
-        who.need_own()
 
 
 def _unspoken(fault: BadConfiguration, given: Mapping[str, Any]) -> BadConfiguration:

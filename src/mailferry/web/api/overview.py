@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
 
 from mailferry.roster import overview
 from mailferry.web.api import shapes
-from mailferry.web.api.asking import CursorText, DomainFilter, Limit, cursor, number_key
-from mailferry.web.api.door import Reader
+from mailferry.web.api.asking import LARGEST_ID, CursorText, DomainFilter, Limit, cursor, number_key
+from mailferry.web.api.door import Reader, Writer
 from mailferry.web.desk import Desk
 
 LONGEST_HOURS = 24 * 400
+ProcessNumber = Annotated[int, Path(ge=1, le=LARGEST_ID, description="The process's `id`.")]
 
 
 def overview_routes(desk: Desk) -> APIRouter:
@@ -65,6 +66,13 @@ def overview_routes(desk: Desk) -> APIRouter:
         """List our processes on all machines; for tokens of all domains."""
         if who.domains is not None:
             raise who.forbidden()
+        return JSONResponse({"processes": overview.processes(desk.database)})
+
+    @routes.post("/processes/{number}/declare-dead", response_model=shapes.Processes)
+    def process_declare_dead(who: Writer, number: ProcessNumber) -> Response:
+        """Void a silent process that is known to be dead: its sessions no longer hold up accounts. For owners."""
+        who.need_own()
+        overview.declare_dead(desk.database, number, who=who.audited)
         return JSONResponse({"processes": overview.processes(desk.database)})
 
     return routes

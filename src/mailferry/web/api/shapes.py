@@ -239,10 +239,25 @@ class LeftBehind(Shape):
 
 
 class Switched(Shape):
-    """What switching a domain did."""
+    """What switching a domain did in the time that a request has."""
 
     moved: list[str]
     left: list[LeftBehind]
+    next: str | None = Field(description="The cursor to go on with; null when all accounts were looked at.")
+
+
+class AppliedDomain(Shape):
+    """What was done with one domain."""
+
+    name: str
+    what: Literal["added", "changed", "unchanged"]
+    keys: list[str] = Field(description="What was changed.")
+
+
+class AppliedDomains(Shape):
+    """What was done, in the order of the request."""
+
+    domains: list[AppliedDomain]
 
 
 class ChecklistStep(InBothLanguages):
