@@ -12,9 +12,13 @@ import pytest
 from twisted.internet import defer
 from twisted.logger import LogEvent, globalLogPublisher
 
+from mailferry.observe.log import hear_twisted
+
 pytest_plugins = ["tests.kit.peer_plugin", "tests.kit.stores"]
 
 DEFAULT_DEADLINE = 10.0
+
+hear_twisted()  # or the first test that configures a log gets what tests before it had Twisted say
 
 
 def pytest_collection_finish() -> None:

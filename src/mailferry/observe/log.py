@@ -69,7 +69,7 @@ def configure_log(
     `address_key` is the lasting key of the hashes that stand for addresses; without one they hold
     for this process only. Called once after each fork; calling it again replaces the settings.
     """
-    global _shade, _twisted_began  # noqa: PLW0603 - a process has one log
+    global _shade  # noqa: PLW0603 - a process has one log
     if address_key is not None:
         _shade = AddressShade(address_key)
     before: list[Processor] = [
@@ -110,6 +110,12 @@ def configure_log(
     logging.captureWarnings(capture=True)
     _leave_out_what_no_line_shows()
     _quieten()
+    hear_twisted()
+
+
+def hear_twisted() -> None:
+    """Have Twisted's lines go the way of ours, from now on; the first call brings what it kept until then."""
+    global _twisted_began  # noqa: PLW0603 - a process has one log
     if not _twisted_began:
         globalLogBeginner.beginLoggingTo([STDLibLogObserver(name="twisted")], redirectStandardIO=False)
         _twisted_began = True
