@@ -228,7 +228,7 @@ async def test_a_pour_does_not_overtake_what_waits_in_memory() -> None:
     while carrier._outgoing is None:  # until the kernel takes no more: less waits than makes pressure
         carrier.write(b"z" * 4096)
         before += 4096
-    both.relay._server._pours = True  # type: ignore[attr-defined]  # as after a large read
+    both.relay._server._streams = True  # type: ignore[attr-defined]  # as after a large read
     both.server.send(OCTETS)
     await until_still(both)
     both.client.read_on()

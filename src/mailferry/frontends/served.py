@@ -6,17 +6,18 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
+from mailferry.frontends.relayed_octets import RelayedOctets
 from mailferry.gate.admission import Admitted
 from mailferry.model.access import Protocol
 from mailferry.model.tap import CountsDeletions, Deletions
 from mailferry.net.carrier import Carrier, ClosedReason
-from mailferry.net.relay import Direction, Relay, RelayEnd
+from mailferry.net.relay import Relay, RelayEnd
 from mailferry.observe.log import Log
-from mailferry.observe.metrics import RELAYED_BYTES, SESSIONS
+from mailferry.observe.metrics import SESSIONS
 
-
-def _meter(direction: Direction, octets: int) -> None:
-    RELAYED_BYTES.add(octets, direction=direction)
+_RELAYED = RelayedOctets()
+"""A process has one, as it has one metric."""
+_meter = _RELAYED.count  # every session holds it
 
 
 class Served(Relay):
@@ -68,6 +69,7 @@ class Served(Relay):
     def over(self, end: RelayEnd) -> None:
         """Count it, write it down, and tell whoever keeps the guests."""
         SESSIONS.move(-1, protocol=self._protocol, side=self._side)
+        _RELAYED.tell()
         self._session.ended()
         self._log.info(
             "session ended",

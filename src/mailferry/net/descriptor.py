@@ -224,10 +224,10 @@ class DescriptorCarrier(Pouring):
 
     @property
     def _room(self) -> memoryview:
-        return _ROOM if self._bulk or self._lends else _SMALL_ROOM
+        return _ROOM if self._bulk or self._lends or self._streams else _SMALL_ROOM
 
     def _read_plain(self) -> None:
-        if self._pours and self._pour():
+        if self._streams and self._pour():
             return
         room = self._room
         try:
@@ -238,7 +238,7 @@ class DescriptorCarrier(Pouring):
             self._lose()
             return
         if got:
-            self._pours = self._lends and got >= WORTH_IT_OCTETS
+            self._streams = got >= WORTH_IT_OCTETS
             self._take(room[:got])
         elif self._send_failed:
             self._lose()  # the kernel told of the reset there, and tells it once

@@ -22,7 +22,7 @@ from mailferry.net.user_side import UserSide
 class Pouring(UserSide):
     """What waits to be sent on a socket, in memory or in a pipe, and the way through pipes."""
 
-    __slots__ = ("_outgoing", "_pipe", "_pours", "_send_failed", "_sock", "_tls", "_write_side_shut")
+    __slots__ = ("_outgoing", "_pipe", "_send_failed", "_sock", "_streams", "_tls", "_write_side_shut")
 
     def __init__(
         self, sock: socket.socket, client_tls: ClientTls | None, server_tls: ServerContexts | None
@@ -32,7 +32,7 @@ class Pouring(UserSide):
         self._tls: TlsLayer | None = None
         self._outgoing: bytearray | None = None
         self._pipe: Pipe | None = None  # what is in it goes out before `_outgoing`
-        self._pours = False  # the last read was a large one: a stream
+        self._streams = False  # the last read was a large one: a stream
         self._send_failed = self._write_side_shut = False
 
     @abstractmethod
@@ -105,13 +105,13 @@ class Pouring(UserSide):
         except CannotSplice:
             PIPES.give_back(pipe)
             PIPES.give_up()
-            self._pours = False
+            self._streams = False
             return False
         except OSError:
             PIPES.give_back(pipe)
             self._lose()
             return True
-        self._pours = got >= WORTH_IT_OCTETS
+        self._streams = got >= WORTH_IT_OCTETS
         if not got:
             PIPES.give_back(pipe)
             return False
