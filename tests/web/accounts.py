@@ -63,6 +63,15 @@ def push_password(database: Database, account: Account) -> None:
     database.run_now("password", note)
 
 
+def add_five_with_passwords(database: Database) -> list[str]:
+    """Make a domain with five accounts that may be switched, and return their addresses."""
+    add_domain(database)
+    everybody = [f"u{number}@{DOMAIN}" for number in range(5)]
+    for address in everybody:
+        push_password(database, add_account(database, address, Event.SOURCE_ACCEPTED))
+    return everybody
+
+
 def get(database: Database, address: str = USER) -> Account:
     found = database.read_now("account", lambda conn: accounts.find(conn, address))
     assert found is not None

@@ -7,11 +7,11 @@ import time
 import pytest
 from fastapi import FastAPI
 
-from mailferry.model.account import Event, Phase
+from mailferry.model.account import Phase
 from mailferry.roster import domains, overview, switching
 from mailferry.store.database import Database
 from tests.store.rows import node
-from tests.web.accounts import DOMAIN, add_account, add_domain, get, push_password
+from tests.web.accounts import DOMAIN, add_five_with_passwords, get
 from tests.web.program import Program, make_token, problem_of
 
 
@@ -59,10 +59,7 @@ def test_many_accounts_are_switched_a_request_at_a_time(
 ) -> None:
     monkeypatch.setattr(switching, "AT_ONCE", 2)
     monkeypatch.setattr(switching, "REQUEST_SECONDS", 0.0)
-    add_domain(store)
-    everybody = [f"u{number}@{DOMAIN}" for number in range(5)]
-    for address in everybody:
-        push_password(store, add_account(store, address, Event.SOURCE_ACCEPTED))
+    everybody = add_five_with_passwords(store)
     moved: list[str] = []
     query: dict[str, str] = {}
     while True:

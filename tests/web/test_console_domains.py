@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from mailferry.model.access import Secret
-from mailferry.model.account import Event, Phase
+from mailferry.model.account import Phase
 from mailferry.providers.detection import Gathered
 from mailferry.roster import domains, overview, sign_ins, switching
 from mailferry.roster.rights import AdminRole
@@ -19,7 +19,7 @@ from mailferry.store.database import Database
 from mailferry.web.old_hosts import FetchedMessage, OldHosts, Report
 from mailferry.web.site import make_site
 from tests.kit.canary import canary, search
-from tests.web.accounts import DOMAIN, add_account, add_domain, get, push_password
+from tests.web.accounts import DOMAIN, add_domain, add_five_with_passwords, get
 from tests.web.browser import Browser, shown
 from tests.web.conftest import ADMIN, ADMIN_PASSWORD, MakeDesk
 
@@ -201,11 +201,7 @@ def test_a_domain_of_many_accounts_is_switched_page_by_page(
 ) -> None:
     monkeypatch.setattr(switching, "AT_ONCE", 2)
     monkeypatch.setattr(switching, "REQUEST_SECONDS", 0.0)
-    add_domain(store)
-    everybody = [f"u{number}@{DOMAIN}" for number in range(5)]
-    for address in everybody:
-        account = add_account(store, address, Event.SOURCE_ACCEPTED)
-        push_password(store, account)
+    everybody = add_five_with_passwords(store)
     fields = {"name": DOMAIN, "confirm": DOMAIN}
     for asked in range(4):
         page = admin.post("/admin/domain/switch", fields).text

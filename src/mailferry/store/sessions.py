@@ -105,15 +105,7 @@ def open_session(
     process was declared dead.
     """
     at = db_now(conn) if now is None else now
-    values = {
-        "account_id": account_id,
-        "node_id": node_id,
-        "protocol": protocol.value,
-        "side": side.value,
-        "client": client,
-        "epoch": epoch,
-        "opened_at": at,
-    }
+    values = _values(account_id, node_id, protocol, side, client, epoch, at)
     if conn.dialect.name == "sqlite" and phase is not Phase.FREEZE:
         written = _OPEN_IF.on(conn, {**values, "phase": phase.value})
         if written:
@@ -136,6 +128,21 @@ def open_session(
     return session_id
 
 
+def _values(
+    account_id: int, node_id: int, protocol: Protocol, side: Side, client: str, epoch: int, at: float
+) -> dict[str, int | float | str]:
+    """Return what the row of a session holds."""
+    return {
+        "account_id": account_id,
+        "node_id": node_id,
+        "protocol": protocol.value,
+        "side": side.value,
+        "client": client,
+        "epoch": epoch,
+        "opened_at": at,
+    }
+
+
 def jot_open(
     driver: sqlite3.Connection,
     at: float,
@@ -151,17 +158,8 @@ def jot_open(
     """Do what `open_session` does where nothing stands against it; None, and nothing done, where something does."""
     if phase is Phase.FREEZE:
         return None
-    values = {
-        "account_id": account_id,
-        "node_id": node_id,
-        "protocol": protocol.value,
-        "side": side.value,
-        "client": client,
-        "epoch": epoch,
-        "opened_at": at,
-        "phase": phase.value,
-    }
-    written = _OPEN_IF.on_driver(driver, values)
+    values = _values(account_id, node_id, protocol, side, client, epoch, at)
+    written = _OPEN_IF.on_driver(driver, {**values, "phase": phase.value})
     return int(written[0][0]) if written else None
 
 
