@@ -13,7 +13,7 @@ from mailferry.plan.addresses import BadAddress, canonical_address, source_login
 @pytest.mark.hazard("T26")
 @pytest.mark.parametrize(
     "typed",
-    ["li@old.test", "LI@Old.Test", " li@old.test ", "ｌｉ＠ｏｌｄ．ｔｅｓｔ", "li@old.test.", "li"],
+    ["li@old.test", "LI@Old.Test", " LI@old.test ", "ＬＩ＠ｏｌｄ．ｔｅｓｔ", "li@old.test.", "li", "LI"],
 )
 def test_spellings_of_one_mailbox_are_one_account(typed: str) -> None:
     assert canonical_address(typed, "old.test") == "li@old.test"
