@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from mailferry.model.access import Protocol, Side
 from mailferry.model.account import Event
 from mailferry.model.tap import ANY_MAILBOX, BELOW, UNKNOWN_MANY
 from mailferry.plan.differences import Held
 from mailferry.store import accounts, deletions, nodes, sessions
 from mailferry.store.database import Database
 from tests.copying.lab_rig import LabRig, lab
+from tests.store.rows import open_row
 
 pytestmark = [pytest.mark.deadline(60), pytest.mark.hazard("D17")]
 POP3 = frozenset({"pop3"})
@@ -26,16 +26,7 @@ def saw(rig: LabRig, number: int, mailbox: bytes = ANY_MAILBOX) -> None:
         account = accounts.get(conn, rig.account_id)
         if account.epoch == 0:
             account = accounts.apply(conn, account.id, Event.SOURCE_ACCEPTED, epoch=0)
-        session = sessions.open_session(
-            conn,
-            account_id=account.id,
-            node_id=nodes.register(conn, "proxy", "here", "boot", 1),
-            protocol=Protocol.IMAP,
-            side=Side.SOURCE,
-            client="192.0.2.1",
-            phase=account.phase,
-            epoch=account.epoch,
-        )
+        session = open_row(conn, account, nodes.register(conn, "proxy", "here", "boot", 1))
         sessions.close_session(conn, session, deletions_seen={mailbox: number})
 
     rig.store.run_now("saw", work)

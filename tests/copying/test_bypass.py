@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from mailferry.copying.results import Mode
-from mailferry.model.access import Protocol, Side
 from mailferry.model.account import Phase
 from mailferry.store import accounts, nodes, sessions
 from mailferry.store.database import Database
 from tests.copying.lab_rig import LabRig, lab
+from tests.store.rows import open_row
 
 pytestmark = [pytest.mark.deadline(60)]
 
@@ -62,16 +62,7 @@ def session(rig: LabRig) -> int:
     def work(conn: Any) -> int:
         node = nodes.register(conn, role="proxy", host="h", boot_id="b", pid=1)
         account = accounts.get(conn, rig.account_id)
-        return sessions.open_session(
-            conn,
-            account_id=account.id,
-            node_id=node,
-            protocol=Protocol.IMAP,
-            side=Side.SOURCE,
-            client="127.0.0.9",
-            phase=account.phase,
-            epoch=account.epoch,
-        )
+        return open_row(conn, account, node)
 
     return rig.store.run_now("session", work)
 

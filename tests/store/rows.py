@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy import Connection
 
 from mailferry.model.access import Protocol, Side
@@ -10,6 +12,7 @@ from mailferry.store import accounts, domains, mailboxes, nodes, sessions
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database
 from mailferry.store.mailboxes import CopiedMailbox
+from mailferry.store.sessions import SessionOpening
 
 
 def add_domain(conn: Connection, name: str = "a.test", **rules) -> domains.Domain:
@@ -50,15 +53,21 @@ def node(
     return store.run_now("node", lambda conn: nodes.register(conn, role, host, boot, pid, **more))
 
 
-def open_session(store: Database, account: Account, node_id: int, **changes) -> int:
-    values = {
-        "account_id": account.id,
-        "node_id": node_id,
-        "protocol": Protocol.IMAP,
-        "side": Side.SOURCE,
-        "client": "192.0.2.7",
-        "phase": account.phase,
-        "epoch": account.epoch,
-        **changes,
-    }
-    return store.run_now("open", lambda conn: sessions.open_session(conn, **values))
+def opening(account: Account, node_id: int, **changes) -> SessionOpening:
+    """Return a session of the account that is about to be dialled."""
+    made = SessionOpening.of(
+        account, node_id=node_id, protocol=Protocol.IMAP, side=Side.SOURCE, client="192.0.2.7"
+    )
+    return replace(made, **changes)
+
+
+def open_row(conn: Connection, account: Account, node_id: int) -> int:
+    """Write the row of a session, as the gate does."""
+    return sessions.open_session(conn, opening(account, node_id))
+
+
+def open_session(
+    store: Database, account: Account, node_id: int, *, now: float | None = None, **changes
+) -> int:
+    about = opening(account, node_id, **changes)
+    return store.run_now("open", lambda conn: sessions.open_session(conn, about, now=now))

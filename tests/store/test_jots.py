@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from mailferry.model.access import Protocol, Side
 from mailferry.model.account import Event, Phase
 from mailferry.store import sessions
 from mailferry.store.accounts import Account
@@ -16,25 +16,14 @@ from mailferry.store.glances import Locked
 from mailferry.store.jots import IN_A_ROW
 from mailferry.store.write_turn import WriteTurn
 from tests.kit.stores import OpenStore
-from tests.store.rows import apply, idle, node
+from tests.store.rows import apply, idle, node, opening
 
 only_sqlite = pytest.mark.parametrize("store_kind", ["sqlite"], indirect=True)
 
 
-def opening(
-    account: Account, here: int, **other: object
-) -> Callable[[sqlite3.Connection, float], int | None]:
-    terms = {
-        "account_id": account.id,
-        "node_id": here,
-        "protocol": Protocol.IMAP,
-        "side": Side.SOURCE,
-        "client": "192.0.2.1",
-        "phase": account.phase,
-        "epoch": account.epoch,
-        **other,
-    }
-    return lambda driver, at: sessions.jot_open(driver, at, **terms)
+def jotted(account: Account, here: int, **other: object) -> Callable[[sqlite3.Connection, float], int | None]:
+    about = replace(opening(account, here), **other)
+    return lambda driver, at: sessions.jot_open(driver, at, about)
 
 
 def begun(store: Database) -> Account:
@@ -50,7 +39,7 @@ def test_a_jotted_session_is_there_for_every_process_when_the_call_returns(
     store: Database, open_store: OpenStore
 ) -> None:
     account, here = begun(store), node(store)
-    row = store.jot("open", opening(account, here))
+    row = store.jot("open", jotted(account, here))
     assert row is not None
     assert rows_of(open_store(), account) == [row]
     store.jot("close", lambda driver, _at: sessions.jot_closed(driver, row))
@@ -65,7 +54,7 @@ def test_what_stands_against_a_session_stands_against_a_jotted_one(
     store: Database, other: dict[str, object]
 ) -> None:
     account, here = begun(store), node(store)
-    assert store.jot("open", opening(account, here, **other)) is None
+    assert store.jot("open", jotted(account, here, **other)) is None
     assert rows_of(store, account) == []
 
 
@@ -78,11 +67,11 @@ def test_whoever_has_the_turn_to_write_is_not_waited_for(store: Database) -> Non
     other = WriteTurn(store.place.sqlite_path.with_name(store.place.sqlite_path.name + "-turn"))
     other.take(1.0)
     with pytest.raises(Locked):
-        store.jot("open", opening(account, here))
+        store.jot("open", jotted(account, here))
     other.give()
     other.close()
     assert rows_of(store, account) == []
-    assert store.jot("open", opening(account, here)) is not None
+    assert store.jot("open", jotted(account, here)) is not None
 
 
 @only_sqlite
@@ -93,10 +82,10 @@ def test_a_stranger_who_writes_without_the_turn_is_not_waited_for_either(store: 
     stranger = sqlite3.connect(store.place.sqlite_path, isolation_level=None)
     stranger.execute("BEGIN IMMEDIATE")
     with pytest.raises(Locked):
-        store.jot("open", opening(account, here))
+        store.jot("open", jotted(account, here))
     stranger.execute("ROLLBACK")
     stranger.close()
-    assert store.jot("open", opening(account, here)) is not None
+    assert store.jot("open", jotted(account, here)) is not None
 
 
 @only_sqlite
@@ -106,7 +95,7 @@ def test_nothing_stays_of_a_jot_that_breaks_and_the_next_one_goes_well(
     store: Database, error: Exception
 ) -> None:
     account, here = begun(store), node(store)
-    write = opening(account, here)
+    write = jotted(account, here)
 
     def breaks(driver: sqlite3.Connection, at: float) -> None:
         write(driver, at)
@@ -122,7 +111,7 @@ def test_nothing_stays_of_a_jot_that_breaks_and_the_next_one_goes_well(
 def test_elsewhere_than_on_sqlite_nothing_is_jotted(store: Database) -> None:
     account, here = begun(store), node(store)
     with pytest.raises(Locked):
-        store.jot("open", opening(account, here))
+        store.jot("open", jotted(account, here))
 
 
 @only_sqlite

@@ -25,11 +25,12 @@ from mailferry.model.causes import Answer, Cause
 from mailferry.passwords.push import PasswordKeeper
 from mailferry.plan.retry import RETRIED_IN, login_wakes
 from mailferry.plan.routing import Decision, Outcome
-from mailferry.store import accounts, cutovers, sessions
+from mailferry.store import accounts, cutovers
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database
 from mailferry.store.faults import Conflict, NotAllowed
 from mailferry.store.restored import Restored
+from mailferry.store.sessions import SessionOpening, open_session
 
 _LEAVES_SOURCE = frozenset({Event.EARLY_SWITCH, Event.TARGET_ACCEPTED_FOREIGN})
 _SERVED_THERE = frozenset({Phase.PRECOPY, Phase.BLOCKED})
@@ -269,17 +270,14 @@ class Hands:
                 epoch=account.epoch,
                 trigger=attempt.trigger,
             )
-            row = sessions.open_session(
-                conn,
-                account_id=begun.id,
+            opening = SessionOpening.of(
+                begun,
                 node_id=node,
                 protocol=attempt.protocol,
                 side=Side.SOURCE,
                 client=attempt.client.host,
-                phase=begun.phase,
-                epoch=begun.epoch,
             )
-            return begun, row
+            return begun, open_session(conn, opening)
 
         return await self.database.run("begin", begin)
 

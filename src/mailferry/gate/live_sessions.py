@@ -24,6 +24,7 @@ from mailferry.store.accounts import Account
 from mailferry.store.database import Database
 from mailferry.store.faults import StoreUnavailable
 from mailferry.store.glances import Locked
+from mailferry.store.sessions import SessionOpening
 from mailferry.wire.proxy_header import Endpoint
 
 POLL_SECONDS = 1.0
@@ -145,22 +146,16 @@ class SessionBook:
 
         Raises Held while the account is drained or frozen, Moved when its phase or epoch changed.
         """
-        terms: dict[str, Any] = {
-            "account_id": account.id,
-            "node_id": self.node(),
-            "protocol": protocol,
-            "side": side,
-            "client": client.host,
-            "phase": account.phase,
-            "epoch": account.epoch,
-        }
+        opening = SessionOpening.of(
+            account, node_id=self.node(), protocol=protocol, side=side, client=client.host
+        )
         try:
-            row = self._database.jot("open session", lambda conn, at: sessions.jot_open(conn, at, **terms))
+            row = self._database.jot("open session", lambda conn, at: sessions.jot_open(conn, at, opening))
         except Locked:
             row = None
         if row is None:  # a thread finds out what stands against it
             row = await self._database.run(
-                "open session", lambda conn: sessions.open_session(conn, **terms), durable=False
+                "open session", lambda conn: sessions.open_session(conn, opening), durable=False
             )
         return self.adopt(row, side)
 

@@ -35,6 +35,7 @@ class Jots:
         if self._in_a_row >= IN_A_ROW:
             self._in_a_row = 0
             raise Locked
+        whole = False
         try:
             connection = self._connection
             if connection is None:
@@ -42,12 +43,12 @@ class Jots:
             connection.execute("BEGIN IMMEDIATE")
             written = jot(connection, at)
             connection.execute("COMMIT")
+            whole = True
         except sqlite3.Error as error:
-            self.close()
             raise Locked from error
-        except BaseException:  # loop edge: nothing of a transaction that failed may stay
-            self.close()
-            raise
+        finally:
+            if not whole:  # nothing of a transaction that failed may stay
+                self.close()
         self._in_a_row += 1
         return written
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select,
 from mailferry.model.access import Protocol, Side
 from mailferry.model.account import Phase
 from mailferry.store import deletions
-from mailferry.store.accounts import locked
+from mailferry.store.accounts import Account, locked
 from mailferry.store.cutovers import back_out_expired
 from mailferry.store.database import db_now
 from mailferry.store.faults import Held, Moved, NodeVoid
@@ -86,18 +86,39 @@ class WantedSession:
     """What the store knows; the node corrects it by `set_resting`."""
 
 
-def open_session(
-    conn: Connection,
-    *,
-    account_id: int,
-    node_id: int,
-    protocol: Protocol,
-    side: Side,
-    client: str,
-    phase: Phase,
-    epoch: int,
-    now: float | None = None,
-) -> int:
+@dataclass(frozen=True, slots=True)
+class SessionOpening:
+    """A session that is about to be dialled, with the phase and epoch of its account that the caller decided by."""
+
+    account_id: int
+    phase: Phase
+    epoch: int
+    node_id: int
+    protocol: Protocol
+    side: Side
+    client: str
+
+    @classmethod
+    def of(
+        cls, account: Account, *, node_id: int, protocol: Protocol, side: Side, client: str
+    ) -> SessionOpening:
+        """Return the opening of a session of this account as it was read."""
+        return cls(account.id, account.phase, account.epoch, node_id, protocol, side, client)
+
+    def values(self, at: float) -> dict[str, int | float | str]:
+        """Return what its row holds when it is opened at this moment."""
+        return {
+            "account_id": self.account_id,
+            "node_id": self.node_id,
+            "protocol": self.protocol.value,
+            "side": self.side.value,
+            "client": self.client,
+            "epoch": self.epoch,
+            "opened_at": at,
+        }
+
+
+def open_session(conn: Connection, opening: SessionOpening, *, now: float | None = None) -> int:
     """Write the row of a session that is about to be dialled and return its id.
 
     Raises Held while the account is frozen or drained, Moved when phase or epoch are no longer what
@@ -105,61 +126,34 @@ def open_session(
     process was declared dead.
     """
     at = db_now(conn) if now is None else now
-    values = _values(account_id, node_id, protocol, side, client, epoch, at)
-    if conn.dialect.name == "sqlite" and phase is not Phase.FREEZE:
-        written = _OPEN_IF.on(conn, {**values, "phase": phase.value})
+    values = opening.values(at)
+    if conn.dialect.name == "sqlite" and opening.phase is not Phase.FREEZE:
+        written = _OPEN_IF.on(conn, {**values, "phase": opening.phase.value})
         if written:
             return int(written[0][0])
-    account = locked(conn, account_id)
+    account = locked(conn, opening.account_id)
     if account.phase is Phase.FREEZE:
         until = account.freeze_until or at
         if until > at:
             raise Held(until, until - at)
         account = back_out_expired(conn, account, now=at)
-    if account.phase is not phase or account.epoch != epoch:
+    if account.phase is not opening.phase or account.epoch != opening.epoch:
         raise Moved(account.phase, account.epoch)
     if account.drain_until is not None and account.drain_until > at:
         raise Held(account.drain_until, account.drain_until - at)
-    if conn.execute(_NODE, {"node": node_id}).first() is None:
-        raise NodeVoid(f"node {node_id} was declared dead")
+    if conn.execute(_NODE, {"node": opening.node_id}).first() is None:
+        raise NodeVoid(f"node {opening.node_id} was declared dead")
     session_id = int(conn.execute(_OPEN, values).scalar_one())
-    if protocol is Protocol.POP3 and not account.used_pop3:
-        conn.execute(update(accounts).where(accounts.c.id == account_id).values(used_pop3=True))
+    if opening.protocol is Protocol.POP3 and not account.used_pop3:
+        conn.execute(update(accounts).where(accounts.c.id == account.id).values(used_pop3=True))
     return session_id
 
 
-def _values(
-    account_id: int, node_id: int, protocol: Protocol, side: Side, client: str, epoch: int, at: float
-) -> dict[str, int | float | str]:
-    """Return what the row of a session holds."""
-    return {
-        "account_id": account_id,
-        "node_id": node_id,
-        "protocol": protocol.value,
-        "side": side.value,
-        "client": client,
-        "epoch": epoch,
-        "opened_at": at,
-    }
-
-
-def jot_open(
-    driver: sqlite3.Connection,
-    at: float,
-    *,
-    account_id: int,
-    node_id: int,
-    protocol: Protocol,
-    side: Side,
-    client: str,
-    phase: Phase,
-    epoch: int,
-) -> int | None:
+def jot_open(driver: sqlite3.Connection, at: float, opening: SessionOpening) -> int | None:
     """Do what `open_session` does where nothing stands against it; None, and nothing done, where something does."""
-    if phase is Phase.FREEZE:
+    if opening.phase is Phase.FREEZE:
         return None
-    values = _values(account_id, node_id, protocol, side, client, epoch, at)
-    written = _OPEN_IF.on_driver(driver, {**values, "phase": phase.value})
+    written = _OPEN_IF.on_driver(driver, {**opening.values(at), "phase": opening.phase.value})
     return int(written[0][0]) if written else None
 
 
