@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,11 +68,8 @@ class Dovecot(PeerProcess):
         self.config = self.directory / "dovecot.conf"
         self.users_path = options.users_path or self.directory / "users"
         self._master_path = self.directory / "masters"
-        if not self.users_path.exists():
-            self.users_path.write_bytes(b"")
-            self.users_path.chmod(0o644)
-        for user, password in options.users.items():
-            self.set_password(user, password)
+        there = self.users_path.read_bytes() if self.users_path.exists() else b""
+        self._replace_users(_with_passwords(there, options.users))
         if options.master is not None:
             self._master_path.write_bytes(_line(*options.master))
         self._give_away()
@@ -84,9 +82,8 @@ class Dovecot(PeerProcess):
 
     def set_password(self, user: str, password: str | bytes) -> None:
         """Add the user to the passwd-file, or give the user another password; the next login sees it."""
-        name = user.encode() + b":"
-        lines = [x for x in self.users_path.read_bytes().splitlines(keepends=True) if not x.startswith(name)]
-        self._replace_users(b"".join([*lines, _line(user, password)]))
+        self._replace_users(_with_passwords(self.users_path.read_bytes(), {user: password}))
+        time.sleep(1 - time.time() % 1)  # Dovecot looks at the file once in each second of the clock at most
 
     def remove_user(self, user: str) -> None:
         """Take the user out of the passwd-file; the mail stays."""
@@ -166,6 +163,13 @@ class Dovecot(PeerProcess):
                 shutil.copyfile(given, copy)
             self._give_away()
         return files
+
+
+def _with_passwords(content: bytes, passwords: Mapping[str, str | bytes]) -> bytes:
+    """Return a passwd-file's content with these users' lines at its end, in place of those they had."""
+    theirs = tuple(user.encode() + b":" for user in passwords)
+    kept = [line for line in content.splitlines(keepends=True) if not line.startswith(theirs)]
+    return b"".join([*kept, *(_line(*one) for one in passwords.items())])
 
 
 def _line(user: str, password: str | bytes) -> bytes:
