@@ -71,15 +71,16 @@ bench-console: peers  ## pages of the console over 100,000 accounts on both data
 pictures: peers  ## the pictures of docs/images, taken by the browser tests
 	MAILFERRY_PICTURES=docs/images $(BIN)/python -m pytest -q -m "slow or not slow" tests/browser -k "life or phone or minutes" $(ARGS)
 
-constraints: $(READY)  ## choose the newest versions that fit and write them, hashed, to constraints.txt
+constraints: $(READY)  ## choose the newest versions that fit and write them, hashed, to constraints.txt and requirements.txt
 	rm -rf .cache/lock && mkdir -p .cache/lock/src/mailferry
 	cp pyproject.toml README.md LICENSE .cache/lock/ && cp src/mailferry/__init__.py .cache/lock/src/mailferry/
 	test -x .cache/uv/bin/uv || { "$$(cat $(READY))" -m venv .cache/uv && .cache/uv/bin/python -m pip install -q uv; }
 	cd .cache/lock && UV_PYTHON_DOWNLOADS=never ../uv/bin/uv lock -q --python "$(CURDIR)/$(BIN)/python"
-	cd .cache/lock && UV_PYTHON_DOWNLOADS=never ../uv/bin/uv export -q --python "$(CURDIR)/$(BIN)/python" \
-		--no-emit-project --all-extras --format requirements-txt --no-header -o constraints.txt
-	! grep -n '://' .cache/lock/constraints.txt
-	cp .cache/lock/constraints.txt constraints.txt && rm -rf .cache/lock
+	for kind in "constraints.txt" "requirements.txt --no-dev"; do (cd .cache/lock && \
+		UV_PYTHON_DOWNLOADS=never ../uv/bin/uv export -q --python "$(CURDIR)/$(BIN)/python" --no-emit-project --all-extras \
+		--format requirements-txt --no-header -o $$kind); done
+	! grep -n '://' .cache/lock/constraints.txt .cache/lock/requirements.txt
+	cp .cache/lock/constraints.txt .cache/lock/requirements.txt . && rm -rf .cache/lock
 
 clean:  ## remove everything that make has made
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build src/*.egg-info .coverage

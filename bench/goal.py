@@ -16,7 +16,8 @@ class Goal(Generic[F]):
     """What a figure is read from, what it must reach and what it should."""
 
     what: str
-    floor: float
+    floor: float | None
+    """None where there is an ambition and nothing that a release must reach."""
     ambition: float
     read: Callable[[F], float | None]
     more_is_better: bool = True
@@ -27,6 +28,8 @@ class Goal(Generic[F]):
         """Tell in a word whether the value reaches the floor, or the ambition."""
         if self._reaches(value, self.ambition):
             return "ambition"
+        if self.floor is None:
+            return "not yet"
         return "floor" if self._reaches(value, self.floor) else "**missed**"
 
     def _reaches(self, value: float, limit: float) -> bool:
@@ -39,7 +42,8 @@ def goals_table(goals: Iterable[Goal[F]], figures: F) -> str:
     for goal in goals:
         value = goal.read(figures)
         if value is not None:
-            rows.append([goal.what, f"{goal.floor:g}", f"{goal.ambition:g}", f"{value:.3g}", goal.met(value)])
+            floor = "" if goal.floor is None else f"{goal.floor:.3g}"
+            rows.append([goal.what, floor, f"{goal.ambition:.3g}", f"{value:.3g}", goal.met(value)])
     return (
         "\n".join(["**Goals**", "", table(["what", "floor", "ambition", "here", ""], rows)]) if rows else ""
     )

@@ -109,6 +109,26 @@ def test_every_dependency_is_locked_with_hashes_at_a_version_that_the_project_as
         )
 
 
+def entries_of(name: str) -> dict[str, str]:
+    """Return what a file of locked versions holds: package to version and hashes."""
+    entries = re.split(r"\n(?=[A-Za-z0-9])", (ROOT / name).read_text().strip())
+    return {
+        canonicalize_name(entry.partition("==")[0]): re.sub(r"\s+# via.*", "", entry, flags=re.DOTALL)
+        for entry in entries
+    }
+
+
+def test_what_a_service_is_installed_from_is_the_lock_without_the_tools() -> None:
+    service, everything = entries_of("requirements.txt"), entries_of("constraints.txt")
+    assert {name: everything.get(name) for name in service} == service, "make constraints"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"].get("optional-dependencies", {}).values()
+    needed = [*project["project"]["dependencies"], *(one for extra in extras for one in extra)]
+    assert {canonicalize_name(Requirement(one).name) for one in needed} - set(service) == set()
+    tools = {canonicalize_name(Requirement(one).name) for one in project["dependency-groups"]["dev"]}
+    assert set(service) & tools == set()
+
+
 def test_nothing_large_is_kept() -> None:
     large = [
         f"{path.relative_to(ROOT)}: {path.stat().st_size}"

@@ -7,10 +7,12 @@ import sys
 from mailferry.app.crashes import refuse_core_dumps
 from mailferry.cli.commands import program
 from mailferry.cli.program import run
+from mailferry.cli.streams import settle_streams
 
 
 def main() -> None:
     """Run the command line and leave with its status."""
+    settle_streams()
     refuse_core_dumps()
     sys.exit(run(program))
 

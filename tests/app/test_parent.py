@@ -23,7 +23,7 @@ def tell(*words):
     sys.stdout.write(" ".join(map(str, words)) + "\\n"); sys.stdout.flush()
 
 class Log:
-    def info(self, event, **facts): pass
+    def info(self, event, **facts): tell("info", event)
     def error(self, event, **facts): tell("error", event)
 
 def work(name):
@@ -147,3 +147,35 @@ def test_workers_end_when_the_parent_is_killed(parent: tuple[subprocess.Popen[by
     process.wait(10)
     assert gone(proxy)
     assert gone(copier)
+
+
+@pytest.mark.hazard("D18")
+def test_a_hangup_of_a_service_without_a_terminal_ends_nothing(
+    parent: tuple[subprocess.Popen[bytes], Lines],
+) -> None:
+    process, lines = parent
+    proxy = int(lines.until("worker proxy").split()[2])
+    lines.until("ready")
+    os.kill(proxy, signal.SIGHUP)
+    process.send_signal(signal.SIGHUP)
+    assert "a restart" in lines.until("info SIGHUP changes nothing")
+    assert alive(proxy)
+    process.send_signal(signal.SIGTERM)
+    lines.until("ended proxy")  # had the first signal ended it, another would tell this without being asked
+    assert process.wait(10) == 0
+    assert not any(line.startswith("error") for line in lines.seen)
+
+
+def test_a_terminal_that_is_closed_ends_its_service_in_order(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(SCRIPT)
+    ours, theirs = os.openpty()
+    argv = [sys.executable, str(script), str(tmp_path / "fails")]
+    with subprocess.Popen(argv, stdin=theirs, stdout=subprocess.PIPE) as process:
+        lines = Lines(process)
+        lines.until("ready")
+        process.send_signal(signal.SIGHUP)
+        lines.until("ended")
+        assert process.wait(10) == 0
+    os.close(ours)
+    os.close(theirs)

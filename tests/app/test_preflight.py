@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.life.steps import fill
 
 pytestmark = [pytest.mark.deadline(30), pytest.mark.hazard("D25")]
 
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
 Prepare = Callable[[Mailstore], None]
 Begin = Callable[..., Awaitable[Move]]
 
@@ -31,11 +33,18 @@ def big(store: Mailstore) -> None:
         store.deliver(b"Subject: %d\r\n\r\n%s\r\n" % (number, b"body " * 1000))
 
 
+def assert_in_both_languages(line: Line) -> None:
+    for english, chinese in ((line.what, line.what_zh), (line.found, line.found_zh), (line.fix, line.fix_zh)):
+        assert bool(english) is bool(CHINESE.search(chinese)), line
+
+
 async def told(move: Move, password: bytes = OLD, *, without: str | None = None) -> dict[str, Line]:
     """Run the test on the real clock; return its lines by what they are about, but for those at one sign."""
     from twisted.internet import reactor
 
     lines = await preflight(move.parts.settings, reactor, DOMAIN, USER, Secret(password))
+    for line in lines:
+        assert_in_both_languages(line)
     return {line.what: line for line in lines if line.sign.value != without}
 
 

@@ -170,12 +170,17 @@ def test_a_section_shows_medians_ratios_and_goals() -> None:
         figures.add(FULL, "mailferry", START_UP, Taken(Cost(0.0, 1.0, 90_000_000), 0.0, 0.0))
         figures.add(FULL, "mailferry", FIRST, Taken(Cost(took, 0.5, 95_000_000), 0.1, 1.0))
         figures.add(FULL, "mbsync", FIRST, Taken(Cost(other, 0.2, 7_000_000), 0.2, 3.0))
-    text = section(figures, {"mailferry": "1", "mbsync": "2"}, "make it", "a machine", 3)
+    figures.add(FULL, "dsync", FIRST, Taken(Cost(6.0, 0.8, 8_000_000), 0.2, 0.0))
+    text = section(figures, {"mailferry": "1", "mbsync": "2", "dsync": "3"}, "make it", "a machine", 3)
     assert "| mailferry 1 | 2.00 (1.00 to 3.00) | 2,500 | 30 | 0.100 |" in text
     assert "| 4.0x |" in text
     assert "| first copy, times mbsync | 3.5 | 5 | 4 | floor |" in text
+    assert "| CPU s for 1,000 messages | 0.1 | 0.04 | 0.1 | floor |" in text
+    assert "part of dsync's, which saves the mail itself | 0.5 | 0.5 | 0.625 | **missed** |" in text
+    assert "| CPU of a first copy, part of mbsync's |  | 1 | 2.5 | not yet |" in text
     assert "Most at work: the target's processes." in text
     figures.leave_out(FULL, "mbsync", "it stumbled")
+    figures.leave_out(FULL, "dsync", "so did it")
     text = section(figures, {"mailferry": "1", "mbsync": "2"}, "make it", "a machine", 3)
     assert "x |" not in text
     assert "mbsync failed and is left out (target: full): it stumbled" in text
@@ -184,6 +189,7 @@ def test_a_section_shows_medians_ratios_and_goals() -> None:
 def test_a_goal_knows_in_which_direction_it_lies() -> None:
     more, less = GOALS[0], next(goal for goal in GOALS if not goal.more_is_better)
     assert [more.met(value) for value in (3.4, 3.5, 5.0)] == ["**missed**", "floor", "ambition"]
+    assert less.floor is not None
     assert [less.met(value) for value in (less.floor * 1.01, less.floor, less.ambition)] == [
         "**missed**", "floor", "ambition",
     ]  # fmt: skip

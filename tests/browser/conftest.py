@@ -1,6 +1,6 @@
-"""One Chromium for a file of tests, and a site over a store of each test's own.
+"""One Chromium for a file of tests, and a site over a store of each test's own, whose clock stands still.
 
-`MAILFERRY_PICTURES=docs/images` (make pictures) lets tests keep the pictures that the README shows.
+`MAILFERRY_PICTURES=docs/images` (make pictures) lets tests keep the pictures that the documents show.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ from tests.browser.judge import Judge
 from tests.kit.chromium import chromium
 from tests.kit.live_site import live
 from tests.kit.peer_plugin import require
+from tests.kit.stores import OpenStore
 from tests.web.conftest import MakeDesk, keyring, make_desk, store_kind, ticks, wall
 
 __all__ = ["keyring", "make_desk", "store_kind", "ticks", "wall"]
 PICTURES = os.environ.get("MAILFERRY_PICTURES", "")
+NOW = 1_790_000_000.0  # 2026-09-21 14:13 UTC
+"""What the clock of the store says, so that a page shows the same whenever its picture is taken."""
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +37,11 @@ def browser() -> Iterator[Browser]:
     require("chromium")
     with chromium() as running:
         yield running
+
+
+@pytest.fixture
+def store(open_store: OpenStore) -> Database:
+    return open_store(now=lambda: NOW)
 
 
 @pytest.fixture

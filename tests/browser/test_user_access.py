@@ -91,7 +91,7 @@ STATES = {
 def test_on_a_phone_nothing_scrolls_sideways_and_words_stand_out_in_every_state(
     browser: Browser, address: str, change: Change, picture: Picture, language: str, dark: bool
 ) -> None:
-    with visit(browser, address, language=language, dark=dark, phone=True) as page:
+    with visit(browser, address, language=language, zone="Asia/Shanghai", dark=dark, phone=True) as page:
         page.goto("/")
         for state in ("door", *STATES):
             if state == "in_progress":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,7 +16,7 @@ from mailferry.store import accounts, domains
 from mailferry.store.database import Database
 from mailferry.web.language import Language
 from mailferry.web.pages import spoken
-from tests.browser.conftest import Change, Picture
+from tests.browser.conftest import NOW, Change, Picture
 from tests.browser.judge import Judge
 from tests.kit.chromium import fits, unnamed, visit
 from tests.web.accounts import DOMAIN, USER, add_domain
@@ -26,6 +25,7 @@ pytestmark = [pytest.mark.peer("chromium"), pytest.mark.timeout(120)]
 
 OLD, NEW = "old password", "new password"
 FLIP = (Event.EARLY_SWITCH, Event.HISTORY_COMPLETE)
+ZONES = {"en": "Europe/London", "zh": "Asia/Shanghai"}
 BOTH = pytest.mark.parametrize("language", ["en", "zh"])
 Words = Callable[..., str]
 
@@ -43,7 +43,7 @@ def _a_domain_that_moves(store: Database, judge: Judge) -> None:
 
 @pytest.fixture
 def page(browser: Browser, address: str, language: str) -> Iterator[Page]:
-    with visit(browser, address, language=language, expected={401, 429, 503}) as page:
+    with visit(browser, address, language=language, zone=ZONES[language], expected={401, 429, 503}) as page:
         page.goto("/")
         yield page
 
@@ -89,7 +89,7 @@ def test_a_users_whole_life(page: Page, change: Change, picture: Picture, t: Wor
     sign_in(page, t)
     expect(page.get_by_role("heading", name=t("user.headline.in_progress"))).to_be_visible()
     page.evaluate("window.untouched = true")
-    change(noting(total=2400, copied=600, started_at=time.time() - 900))
+    change(noting(total=2400, copied=600, started_at=NOW - 900))
     expect(page.get_by_role("progressbar", name=t("user.progress"))).to_have_attribute("value", "25.0")
     expect(page.get_by_text(re.compile("2,400"))).to_be_visible()
     expect(page).to_have_title(re.compile("^25%"))

@@ -96,5 +96,10 @@ def read(file: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig"))))
 
 
+def test_a_file_that_cannot_be_made_is_named_as_it_was_asked_for(filled: Place) -> None:
+    file = filled.folder / "none" / "accounts.csv"
+    assert filled.fails("account", "export", file) == f"{file}: No such file or directory"
+
+
 def test_a_store_without_accounts_is_exported_as_its_heads(empty: Place) -> None:
     assert empty.well("account", "export", "-").out.lstrip("\ufeff").startswith("target,domain,state,phase")

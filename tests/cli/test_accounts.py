@@ -17,6 +17,7 @@ WORKS_IN: dict[str, set[Phase]] = {
     "pause": set(Phase),
     "resume": set(Phase),
     "reset": {Phase.LOCAL},
+    "exclude": {Phase.IDLE, Phase.LOCAL},
     "switch": set(),  # no password was set at the target for any of them
     "password": {Phase.IDLE, Phase.PRECOPY, Phase.BACKFILL, Phase.BLOCKED, Phase.STALLED},
 }
@@ -108,6 +109,14 @@ def test_what_may_be_done_depends_on_the_phase(filled: Place, command: str) -> N
             assert address(phase) in said.fault
             assert filled.rows("accounts") == before
     assert worked == WORKS_IN[command]
+
+
+def test_an_account_that_nobody_knows_yet_is_excluded_and_taken_back(filled: Place) -> None:
+    filled.well("account", "exclude", "New@old.test")
+    assert filled.well("account", "show", "new@old.test", "--json").json["state"] == "not_migrating"
+    filled.well("account", "reset", "new@old.test")
+    assert filled.well("account", "show", "new@old.test", "--json").json["state"] == "not_started"
+    assert "there is no domain" in filled.fails("account", "exclude", "new@nix.test")
 
 
 def test_a_change_of_phase_is_noted_with_who_made_it(filled: Place) -> None:

@@ -62,7 +62,7 @@ def signs(place: Place, *words: str, status: int, **more: str) -> dict[str, list
     assert PASSWORD not in str(said)
     found: dict[str, list[str]] = {"ok": [], "note": [], "fault": [], "you": []}
     for line in said.json:
-        assert set(line) == {"sign", "what", "found", "fix", "fix_zh"}
+        assert set(line) == {"sign", "what", "found", "fix", "fix_zh", "what_zh", "found_zh"}
         told = line["fix"] or "." in line["what"]  # a key of the configuration says it itself
         assert line["sign"] == "ok" or told, "what is not well comes with what to do"
         found[line["sign"]].append(line["what"])

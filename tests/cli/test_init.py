@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from mailferry.cli import init
 from mailferry.config.domains import load_domains
 from mailferry.config.loader import load
 from mailferry.config.settings import TargetLogin
 from mailferry.lab.rehearsal_hosts import RehearsalUser
 from mailferry.lab.running_lab import LabPlan, RunningLab
+from mailferry.model.access import Protocol
 from tests.cli.program import Program
 
 MASTER_PASSWORD = 'geheim "quoted" \\ back'
@@ -85,7 +87,7 @@ def test_hosts_that_do_not_answer_and_no_master_are_written_as_they_should_be(
     settings = load(tmp_path / "etc/mailferry.toml", {})
     assert settings.target.login is TargetLogin.USER
     assert settings.tls is not None
-    assert {listener.endpoint.port for listener in settings.listen} == {143, 110, 993, 995, 8080, 9420}
+    assert {listener.endpoint.port for listener in settings.listen} == {143, 110, 993, 995, 8025, 9025}
     assert not (tmp_path / "etc/master.secret").exists()
     assert load_domains(tmp_path / "etc/domains.toml")
 
@@ -140,3 +142,20 @@ def test_on_a_terminal_the_password_is_not_shown(tmp_path: Path) -> None:
     assert b"boss" in shown, "other answers are shown as they are typed"
     assert MASTER_PASSWORD.encode() not in shown
     assert load(tmp_path / "etc/mailferry.toml", {}).target.master_user == "boss"
+
+
+async def test_the_ports_behind_us_that_the_readme_names_are_tried_at_the_new_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from twisted.internet import reactor
+
+    with RunningLab(LabPlan(str(tmp_path), [RehearsalUser("li@old.example", "x", 1)])) as lab:
+        behind = (lab.new.ports["imap"], lab.new.ports["pop3"])
+        monkeypatch.setattr(init, "BEHIND_US", behind)
+        new, old = await init._probe(reactor, "127.0.0.1", 0, "127.0.0.1")
+        named, _ = await init._probe(reactor, "127.0.0.1", behind[0], "127.0.0.1")
+    assert (new[Protocol.IMAP].port, new[Protocol.POP3].port) == behind
+    assert named == new, "the POP3 port is found beside the one that was typed"
+    assert not {server.port for server in old.values()} & set(behind)
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert all(f"port = {port}\n" in readme for port in (10143, 10110))

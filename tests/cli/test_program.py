@@ -130,7 +130,7 @@ def test_every_fault_of_a_configuration_is_told_with_file_key_and_the_nearest_na
 @pytest.mark.parametrize(
     ("octets", "fault"),
     [
-        (None, "No such file or directory"),
+        (None, "there is no such file; `mailferry init` writes one"),
         (b"[service\n", "not TOML"),
         (b"\xff\xfe", "not UTF-8"),
     ],
@@ -151,7 +151,7 @@ def test_the_configuration_is_named_by_option_else_environment_else_at_its_usual
     environment = {"MAILFERRY_CONFIG": str(filled.config)}
     assert program.run("domain", "list", environment=environment).status == 0
     said = program.run("--config", "/nowhere/x.toml", "domain", "list", environment=environment)
-    assert said.fault == "/nowhere/x.toml: No such file or directory"
+    assert said.fault.startswith("/nowhere/x.toml: there is no such file")
     if not Path("/etc/mailferry/mailferry.toml").exists():
         assert program.run("domain", "list").fault.startswith("/etc/mailferry/mailferry.toml: ")
 

@@ -33,6 +33,7 @@ account resume
 account switch
 account reset
 account password
+account exclude
 account import --dry-run
 account export
 account verify --sample

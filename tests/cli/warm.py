@@ -40,13 +40,14 @@ def serve() -> None:
 
 def _become(request: dict[str, Any]) -> None:
     """Take on the request's streams, arguments, folder, environment and limits."""
+    encoding = request["environment"].get("PYTHONIOENCODING", "utf-8")
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         opened = os.open(request[name], os.O_RDONLY if number == 0 else os.O_WRONLY)
         os.dup2(opened, number)
         os.close(opened)
         raw = io.FileIO(number, "r" if number == 0 else "w", closefd=False)
         octets = io.BufferedReader(raw) if number == 0 else io.BufferedWriter(raw)
-        setattr(sys, name, io.TextIOWrapper(octets, encoding="utf-8", line_buffering=number == 2))
+        setattr(sys, name, io.TextIOWrapper(octets, encoding=encoding, line_buffering=number == 2))
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])

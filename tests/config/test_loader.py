@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mailferry.config import secret_sources
 from mailferry.config.faults import BadConfiguration
 from mailferry.config.known_names import every_key
 from mailferry.config.loader import _lay_over, _overrides, _variable, load
@@ -81,7 +82,7 @@ def test_a_fault_names_its_file(tmp_path: Path) -> None:
     [
         (b"[target\n", "not TOML"),
         (b"\xff\xfe", "not UTF-8"),
-        (None, "No such file"),
+        (None, "there is no such file"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_clear_line(
@@ -247,6 +248,25 @@ def test_secrets_are_read_from_files_variables_and_credentials(tmp_path: Path) -
     assert settings.target.master_password.reveal() == b"\xff octets "
 
 
+def test_a_command_at_a_shell_finds_the_credentials_that_systemd_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store/mailferry.master").write_text("from the store\n")
+    (tmp_path / "service").mkdir()
+    (tmp_path / "service/mailferry.master").write_text("from the service\n")
+    monkeypatch.setattr(secret_sources, "CREDSTORE", str(tmp_path / "store"))
+    text = f'{TARGET}master_password = {{credential = "mailferry.master"}}\n'
+    for environ, expected in (
+        ({}, b"from the store"),
+        ({"CREDENTIALS_DIRECTORY": str(tmp_path / "service")}, b"from the service"),
+    ):
+        assert reading(tmp_path, text, environ).target.master_password.reveal() == expected
+    (tmp_path / "store/mailferry.master").unlink()
+    said = faults(tmp_path, text)["target.master_password"]
+    assert said.endswith(f"LoadCredential=mailferry.master, or the file {tmp_path}/store/mailferry.master")
+
+
 @pytest.mark.parametrize(
     ("reference", "words"),
     [
@@ -286,3 +306,23 @@ def test_no_secret_stands_in_a_repr_or_in_a_fault(tmp_path: Path) -> None:
 def test_a_postgresql_address_gets_the_driver_that_is_installed(tmp_path: Path) -> None:
     settings = reading(tmp_path, f'[service]\ndatabase = "postgresql://u@h/d"\n{TARGET}')
     assert settings.service.database_url.reveal() == b"postgresql+psycopg://u@h/d"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('[copy]\naccounts_at_once = "many"', "write a whole number"),
+        ("[copy]\naccounts_at_once = 1.5", "write a whole number"),
+        ('[passwords]\npush_from_plaintext = "perhaps"', "write true or false"),
+        ("[target]\nmaster_user = 3", "write a text in quotes"),
+        ("[service]\nstate_dir = 3", "write a path in quotes, beginning with /"),
+        ('[service]\nallow_networks = "10.0.0.0/8"', 'write a list, such as ["...", "..."]'),
+        ('copy = "fast"', "write a table, its keys in lines below its [name]"),
+        ("[copy]\nbatch_messages = 0", "should be greater than or equal to 1"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_told_what_to_write(tmp_path: Path, line: str, words: str) -> None:
+    target = "" if line.startswith("[target]") else TARGET
+    found = faults(tmp_path, f"{line}\n{target or TARGET.partition(']')[2]}")
+    assert words in found.values()
+    assert not any("Section" in said or "Settings" in said for said in found.values())

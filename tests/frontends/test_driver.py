@@ -16,7 +16,7 @@ from mailferry.frontends.visit import LOGIN_SECONDS
 from mailferry.gate.admission import Admission, Admitted, LoginAttempt, Rejected, Relayed
 from mailferry.model.access import Protocol, Server, Side, TlsMode
 from mailferry.model.causes import Answer
-from mailferry.model.tap import Flow
+from mailferry.model.tap import Flow, SeesAll
 from mailferry.net.connect import Connector
 from mailferry.net.listen import bind, listen
 from mailferry.net.sockets import Listening
@@ -26,6 +26,7 @@ from tests.kit.scripted import REC, Gone, Talk, dial, hang_up
 from tests.kit.tls_files import TlsClient, TlsFiles
 
 IMAP, POP3 = Protocol.IMAP, Protocol.POP3
+pytestmark = pytest.mark.deadline(30)
 NO = Rejected(Answer.REFUSED, "Authentication failed.")
 LATER = Rejected(Answer.TEMPORARY, "Try later.")
 LOGIN = {IMAP: b"a LOGIN u@old.test secret\r\n", POP3: b"USER u@old.test\r\nPASS secret\r\n"}
@@ -496,7 +497,7 @@ async def test_no_tls_version_in_common_ends_the_visit(contexts: ServerContexts)
     await here.close()
 
 
-class Stoppable:
+class Stoppable(SeesAll):
     """A tap that ends when it is asked to, with words for both sides."""
 
     resting = True

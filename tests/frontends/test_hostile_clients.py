@@ -12,6 +12,7 @@ from tests.frontends.test_driver import House, house, turn
 from tests.kit.hostile_octets import HOSTILE_IMAP, HOSTILE_POP3
 from tests.kit.scripted import Talk
 
+pytestmark = pytest.mark.deadline(30)
 HOSTILE = {Protocol.IMAP: HOSTILE_IMAP, Protocol.POP3: HOSTILE_POP3}
 
 

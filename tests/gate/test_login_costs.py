@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
+from pathlib import Path
+from types import CodeType, FrameType
 
 import pytest
 
+import mailferry
 from mailferry.model.access import Side
 from mailferry.model.account import Event
 from mailferry.store import accounts, engines, passwords, sessions
@@ -19,6 +23,12 @@ pytestmark = [
     pytest.mark.deadline(30),
     pytest.mark.parametrize("store_kind", ["sqlite"], indirect=True),
 ]
+
+OF_A_LOGIN = tuple(
+    str(Path(mailferry.__file__).parent / room)
+    for room in ("frontends", "gate", "login", "net", "observe", "passwords", "plan", "remote", "store")
+)
+"""The rooms through which a login goes. The hosts of these tests use others, in the same process."""
 
 
 class Asked:
@@ -177,3 +187,43 @@ async def test_a_proof_that_is_lost_is_made_again_at_the_next_login_after_the_fl
     await login_and_out(move, Side.TARGET)
     record = move.database.read_now("record", lambda c: passwords.get(c, account.id))
     assert record.proved_at is not None
+
+
+class Calls:
+    """How often Python calls a function of the rooms of a login."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._ours: dict[CodeType, bool] = {}
+
+    def __call__(self, frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call":
+            code = frame.f_code
+            if code not in self._ours:
+                self._ours[code] = code.co_filename.startswith(OF_A_LOGIN)
+            self.number += self._ours[code]
+
+    async def of_a_login(self, move: Move) -> int:
+        """Return how many one session takes through the door, from its first octet to its last."""
+        self.number = 0
+        sys.setprofile(self)
+        try:
+            program = await move.program()
+            program.send(b"x LOGOUT\r\n")
+            await move.done(program.expect(b"x OK"))
+            await program.gone()
+        finally:
+            sys.setprofile(None)
+        await move.until(lambda: not len(move.book))
+        return self.number
+
+
+@pytest.mark.parametrize(("after_the_flip", "most"), [(True, 740), (False, 850)])
+async def test_a_login_takes_so_many_calls_of_functions(
+    begin: MakeMove, after_the_flip: bool, most: int
+) -> None:
+    move = await (flipped if after_the_flip else proved)(begin)
+    calls = Calls()
+    for _ in range(2):  # what is done once and remembered
+        await calls.of_a_login(move)
+    assert await calls.of_a_login(move) <= most

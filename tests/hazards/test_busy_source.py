@@ -16,7 +16,7 @@ from tests.copying.rig import OLD, PASSWORD, Rig, dovecots, make_rig
 from tests.kit import oracle, peers
 from tests.kit.peer_plugin import require
 
-pytestmark = [pytest.mark.deadline(90), pytest.mark.hazard("D7")]
+pytestmark = [pytest.mark.deadline(200), pytest.mark.hazard("D7")]
 CLIENTS = 10
 MAILBOXES = ("INBOX", "Work", "Archive")
 BARE = "imap_capability = IMAP4rev1 ENABLE NAMESPACE UIDPLUS SPECIAL-USE LITERAL+"
@@ -110,7 +110,9 @@ async def passes_among(rig: Rig, passes: int) -> list[Client]:
         stop.set()
         await peers.in_thread(lambda: [client.join(30) for client in clients])
     broken = [(client.failed, client.failed.__context__) for client in clients if client.failed is not None]
-    assert not broken, "the first is what leaving the session met, the second what the session broke by"
+    assert not broken, (
+        f"what leaving met, what the session broke by; the source's log:\n{rig.source.log_text()}"
+    )
     return clients
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import random
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from mailferry.net import pouring, splice
-from mailferry.net.splice import PIPE_OCTETS, Pipes
+from mailferry.net.splice import PIPE_OCTETS, WORTH_IT_OCTETS, Pipes
+from mailferry.taps.boundaries_imap import BYE, ImapBoundaries
 from tests.kit.evil import flood
 from tests.kit.scripted import orderly
 from tests.net.test_relay import Counted, Pair, pair, until_still
@@ -248,6 +250,19 @@ async def test_nothing_is_poured_into_tls_or_through_a_tap(tmp_path: Any, splice
     assert not splices
 
 
+@pytest.mark.hazard("T16")
+def test_a_pipe_takes_no_octet_more_than_it_is_asked_to(pipes: Pipes) -> None:
+    pipe = pipes.borrow()
+    assert pipe is not None
+    near, far = socket.socketpair()
+    with near, far:
+        far.send(OCTETS[:5000])
+        assert [pipe.fill(near, 1000), pipe.fill(near, 1)] == [1000, 1]
+        assert pipe.held == 1001
+        assert near.recv(10) == OCTETS[1001:1011]
+    pipes.give_back(pipe)
+
+
 def test_a_pipe_holds_what_it_is_made_for(pipes: Pipes) -> None:
     import fcntl
 
@@ -258,3 +273,104 @@ def test_a_pipe_holds_what_it_is_made_for(pipes: Pipes) -> None:
     pipes.give_back(pipe)
     assert pipes.borrow() is pipe
     pipes.give_back(pipe)
+
+
+# ---- behind a tap: literals, and nothing but literals
+
+SIZES = [0, 1, WORTH_IT_OCTETS - 1, WORTH_IT_OCTETS, PIPE_OCTETS + 1, 100, 3 * MEBI + 17, WORTH_IT_OCTETS + 1]
+
+
+def bodies() -> Iterator[bytes]:
+    """Messages that look like what stands outside of them, so that each octet more or less shows."""
+    looks = b"\r\n* 1 EXPUNGE\r\na OK done\r\n{5}\r\n)\r\nzz OK who asked?\r\n"
+    for size in SIZES:
+        yield (looks * (size // len(looks) + 1))[:size]
+
+
+RESPONSE = (
+    b"".join(
+        b"* %d FETCH (BODY[] {%d}\r\n%s UID 7)\r\n* 1 EXPUNGE\r\n" % (number, len(body), body)
+        for number, body in enumerate(bodies(), 1)
+    )
+    + b"a OK done\r\n"
+)
+
+
+@pytest.mark.hazard("T16")
+async def test_literals_are_poured_past_a_tap_that_misses_nothing_between_them(
+    splices: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tap = ImapBoundaries(b"our1")
+    asked: list[tuple[int, int]] = []
+    fill = splice.Pipe.fill
+
+    def noted(pipe: splice.Pipe, sock: socket.socket, most: int) -> int:
+        asked.append((most, tap.unseen_to_client))
+        return fill(pipe, sock, most)
+
+    monkeypatch.setattr(splice.Pipe, "fill", noted)
+    both = await pair(tap=tap)
+    both.client.send(b"a UID EXPUNGE 1:9\r\n")
+    await both.server.expect(b"1:9\r\n")
+    both.server.send(RESPONSE)
+    await both.client.count(len(RESPONSE))
+    assert both.client.received == RESPONSE
+    assert tap.resting
+    assert tap.deletions.count == len(SIZES)
+    assert asked
+    assert all(WORTH_IT_OCTETS <= most <= unseen for most, unseen in asked)
+    assert sum(splices) > 2 * MEBI  # in and out of the pipe
+    assert both.metered["to_client"] == len(RESPONSE)
+    await both.stop()
+
+
+@pytest.mark.hazard("D14")
+@pytest.mark.hazard("T16")
+async def test_a_session_asked_to_stop_in_the_middle_of_a_poured_literal_ends_behind_its_command(
+    pipes: Pipes,
+) -> None:
+    tap = ImapBoundaries(b"our1")
+    both = await pair(tap=tap)
+    both.client.send(b"a FETCH 1:* BODY[]\r\n")
+    await both.server.expect(b"\r\n")
+    both.client.stop_reading()
+    sending = b"* 1 FETCH (BODY[] {%d}\r\n" % (3 * len(OCTETS)) + OCTETS * 3 + b")\r\na OK done\r\n"
+    both.server.send(sending)
+    await until_still(both)
+    assert both.relay._client._pipe.held > 0  # type: ignore[attr-defined]
+    assert both.relay._server_paused
+    assert 0 < tap.unseen_to_client < 3 * len(OCTETS)
+    both.relay.stop()
+    both.client.read_on()
+    await both.server.expect(b"our1 LOGOUT\r\n")
+    await both.client.count(len(sending) + len(BYE))
+    assert both.client.received == sending + BYE
+    both.server.send(b"our1 OK bye\r\n")
+    assert (await both.over()).reason == "ended at a boundary"
+    await both.stop()
+
+
+@pytest.mark.hazard("T14")
+async def test_an_upload_is_poured_and_the_command_behind_it_is_seen(splices: list[int]) -> None:
+    tap = ImapBoundaries(b"our1")
+    both = await pair(tap=tap)
+    upload = b"a APPEND x {%d+}\r\n" % len(OCTETS) + OCTETS + b"\r\n"
+    both.client.send(upload + b"b COMPRESS DEFLATE\r\nc NOOP\r\n")
+    await both.server.count(len(upload) + 8)
+    assert both.server.received == upload + b"c NOOP\r\n"
+    await both.client.expect(b"b NO [CANNOT] Not available here.\r\n")
+    both.server.send(b"a OK\r\nc OK\r\n")
+    await both.client.expect(b"c OK\r\n")
+    assert tap.resting
+    assert sum(splices) > MEBI
+    await both.stop()
+
+
+async def test_a_session_that_its_tap_cannot_follow_is_poured_as_without_one(splices: list[int]) -> None:
+    both = await pair(tap=ImapBoundaries(b"our1"))
+    both.server.send(b"zz OK who asked?\r\n")
+    await both.client.expect(b"asked?\r\n")
+    for way in ("to_client", "to_server"):
+        await bulk(both, way)
+    assert sum(splices) > 2 * MEBI
+    await both.stop()

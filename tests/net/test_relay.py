@@ -12,7 +12,7 @@ import pytest
 from twisted.internet import defer, reactor, task
 
 from mailferry.model.access import Protocol, Server, TlsMode
-from mailferry.model.tap import Flow
+from mailferry.model.tap import Flow, SeesAll
 from mailferry.net.connect import Connector
 from mailferry.net.relay import PIECE_OCTETS, Relay, RelayEnd
 from mailferry.net.tls_server import ServerContexts
@@ -23,7 +23,7 @@ from tests.kit.tls_files import TlsClient, TlsFiles, TlsPeer
 from tests.net.ears import Door
 
 
-class Verbatim:
+class Verbatim(SeesAll):
     """A tap that passes everything and writes down what it saw."""
 
     def __init__(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -225,6 +227,23 @@ def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPat
     get_log("gate").info("unheard")
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
+
+
+def test_a_log_that_nobody_reads_any_more_leaves_no_trace(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w", buffering=1) as stream:
+        configure_log("text", "info", stream=stream)
+        get_log("gate").info("the short way")
+        get_log("gate").warning("the long way")
+        with contextlib.suppress(BrokenPipeError):
+            stream.close()
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+    assert capfd.readouterr().err == ""
 
 
 def test_configuring_again_does_not_double_the_lines(lines: io.StringIO) -> None:

@@ -161,6 +161,10 @@ def test_all_processes_are_one_page_and_the_dead_leave_their_counts_only(tmp_pat
     assert sample(later, login) == 2
     assert sample(later, session) is None
     assert not sample(later, "mailferry_copy_queue")
+    for page in (alive, later):  # a name without a series is there with its kind
+        heads = re.findall(r"^# TYPE (\S+) (\w+)$", page, re.MULTILINE)
+        assert sorted(heads) == sorted((metric.name, metric.kind) for metric in metrics.ALL)
+        assert len(list(text_string_to_metric_families(page.strip() + "\n"))) == len(metrics.ALL)
 
 
 def test_naming_the_shared_folder_too_late_tells_the_caller_to_begin_anew(

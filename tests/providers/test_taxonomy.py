@@ -15,7 +15,6 @@ from mailferry.providers.taxonomy import (
     BEFORE_CODES,
     CODES,
     classify,
-    is_refusal,
     retry_after,
 )
 from mailferry.wire.server_text import decode_text
@@ -416,9 +415,3 @@ def test_no_text_takes_long(text: str) -> None:
     for profile in PROFILES.values():
         classify(profile, True, None, text, "login")
     assert time.process_time() - began < 1.0
-
-
-def test_only_a_cause_that_was_judged_reads_as_a_refusal() -> None:
-    assert is_refusal(Cause.BAD_CREDENTIALS)
-    assert not is_refusal(Cause.SERVER_DOWN)
-    assert not is_refusal(Cause.UNKNOWN)

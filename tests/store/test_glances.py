@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import bindparam, select, update
+from twisted.internet.defer import ensureDeferred
 
 from mailferry.model.account import Event, Phase
 from mailferry.model.causes import Cause
@@ -48,7 +49,7 @@ async def test_a_glance_says_what_a_transaction_says_types_included(store: Datab
 @only_sqlite
 async def test_once_the_store_is_open_a_glance_waits_for_no_thread(store: Database) -> None:
     store.run_now("domain", add_domain)
-    assert store.glance("name", NAME, {"name": "a.test"}).called
+    assert ensureDeferred(store.glance("name", NAME, {"name": "a.test"})).called
 
 
 @only_sqlite
@@ -61,7 +62,7 @@ async def test_a_glance_sees_what_others_committed_and_not_what_they_are_writing
     other = sqlite3.connect(store.place.sqlite_path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     other.execute("UPDATE domains SET paused = 1")
-    during = store.glance("name", NAME, {"name": "a.test"})
+    during = ensureDeferred(store.glance("name", NAME, {"name": "a.test"}))
     assert during.called
     assert (await during).rows[0][1] is False
     other.execute("COMMIT")
@@ -103,7 +104,7 @@ async def test_where_the_file_is_locked_the_threads_ask(
         raise Locked
 
     monkeypatch.setattr(Glances, "rows", locked)
-    asked = store.glance("name", NAME, {"name": "a.test"})
+    asked = ensureDeferred(store.glance("name", NAME, {"name": "a.test"}))
     assert not asked.called
     assert (await asked).rows[0][0] == "a.test"
 

@@ -289,7 +289,7 @@ def test_a_mailbox_keeps_its_target_over_runs(store: Database) -> None:
     after = store.read_now("get", lambda conn: mailboxes.get(conn, first.id))
     assert (after.source_uidvalidity, after.source_highestmodseq, after.gone) == (9, (1 << 63) - 1, True)
     assert store.read_now("held", lambda conn: mailboxes.held_deletions(conn, account.id)) == 4
-    store.run_now("release", lambda conn: mailboxes.release_deletions(conn, account.id))
+    store.run_now("carried out", lambda conn: mailboxes.note(conn, first.id, held_deletions=0))
     assert store.read_now("held", lambda conn: mailboxes.held_deletions(conn, account.id)) == 0
     assert [box.id for box in store.read_now("all", lambda conn: mailboxes.of_account(conn, account.id))] == [
         first.id

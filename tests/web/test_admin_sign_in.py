@@ -58,6 +58,23 @@ def test_a_sign_in_expires(admin: Browser, wall: WallClock) -> None:
     assert admin.get("/admin/").status_code == 200
     wall.at += 1
     assert admin.get("/admin/").status_code == 303
+    assert "Your sign-in has ended" in admin.get("/admin/sign-in").text
+
+
+def test_an_open_page_whose_sign_in_ended_is_sent_to_the_door_as_a_whole(
+    admin: Browser, wall: WallClock
+) -> None:
+    assert "<html" not in admin.get("/admin/", **{"hx-request": "true"}).text
+    wall.at += 8 * 3600
+    answer = admin.get("/admin/", **{"hx-request": "true"})
+    assert (answer.status_code, answer.headers["hx-redirect"], answer.text) == (204, "/admin/sign-in", "")
+
+
+def test_only_whoever_was_signed_in_reads_that_it_ended(site: FastAPI, admin: Browser) -> None:
+    assert "has ended" not in Browser(site).get("/admin/sign-in").text
+    assert "has ended" not in admin.get("/admin/sign-in").text
+    admin.post("/admin/sign-out")
+    assert "has ended" not in admin.get("/admin/sign-in").text
 
 
 def test_another_password_signs_out_whoever_had_the_old_one(admin: Browser, store: Database) -> None:

@@ -1,4 +1,4 @@
-"""The API about one account's messages: the receipt, a comparison of both sides, a message that was left out."""
+"""The API about one account's messages: the receipt, and a message that was left out."""
 
 from __future__ import annotations
 
@@ -11,22 +11,17 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, succeed
 
-from mailferry.model.causes import Cause, Refused, Unavailable
 from mailferry.roster.receipt import HEADER, save_receipt
 from mailferry.store import ledger, mailboxes, skipped
 from mailferry.store.database import Database
 from mailferry.store.ledger_blocks import LedgerEntry
-from mailferry.web.api import account_mail
-from mailferry.web.api.account_mail import DIFFERENCES_TOLD, Verified
 from mailferry.web.old_hosts import FetchedMessage, OldHosts
 from mailferry.web.site import make_site
 from tests.web.accounts import DOMAIN, USER, add_account, add_domain
 from tests.web.conftest import MakeDesk
 from tests.web.program import Program, make_token, problem_of
-
-SUMS = dict.fromkeys(("messages", "bodies_compared", "skipped", "target_only", "gone", "unlocated"), 3)
 
 
 class Hosts:
@@ -83,62 +78,6 @@ def test_the_receipt_is_the_file_that_the_command_writes(
     assert [row["result"] for row in rows] == ["copied", "copied", "skipped"]
     assert rows[2]["detail"].startswith("'=")
     assert problem_of(robot.ask("GET", "/accounts/nobody@old.test/receipt"))["status"] == 404
-
-
-def test_both_sides_are_compared_and_the_first_differences_told(
-    robot: Program, hosts: Hosts, copied: None
-) -> None:
-    def compared(_address: str, _share: float, tell: Callable[[dict[str, Any]], None]) -> Deferred[Any]:
-        for uid in range(DIFFERENCES_TOLD + 5):
-            tell({"mailbox": "INBOX", "uid": uid, "fault": "not_copied", "detail": ""})
-        return succeed({"equal": False, **SUMS, "faults": {"not_copied": DIFFERENCES_TOLD + 5}})
-
-    hosts.answer = compared
-    found = robot.post(f"/accounts/{USER}/verify", {"sample_percent": 5})
-    assert hosts.asked[0][:2] == (USER, 0.05)
-    assert len(found["differences"]) == DIFFERENCES_TOLD
-    assert found["faults"] == {"not_copied": DIFFERENCES_TOLD + 5}
-    assert set(found) == set(Verified.model_fields)
-    Verified.model_validate(found)
-    robot.post(f"/accounts/{USER}/verify")
-    assert hosts.asked[1][:2] == (USER, 1.0)
-    for wrong in (0, 101, "x"):
-        answer = robot.ask("POST", f"/accounts/{USER}/verify", json={"sample_percent": wrong})
-        assert problem_of(answer)["status"] == 422
-
-
-def test_a_comparison_that_a_host_ends_says_so_and_the_next_one_may_begin(
-    robot: Program, hosts: Hosts, copied: None
-) -> None:
-    refused = Refused(Cause.BAD_CREDENTIALS, text="NO wrong password")
-    for failure, status in ((refused, 409), (Unavailable(Cause.SERVER_DOWN, text="it does not answer"), 503)):
-        hosts.answer = lambda *_, failure=failure: fail(failure)
-        said = problem_of(robot.ask("POST", f"/accounts/{USER}/verify"))
-        assert (said["status"], said["detail"]) == (status, failure.text)
-
-
-def test_a_comparison_ends_in_time_and_nobody_has_a_second_one_beside_it(
-    robot: Program, hosts: Hosts, copied: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(account_mail, "VERIFY_SECONDS", 0.2)
-    ended: list[str] = []
-    beside: list[Any] = []
-
-    def for_ever(*_: Any) -> Deferred[Any]:
-        async def second() -> None:
-            answer = await robot.request("POST", f"/accounts/{USER}/verify")
-            beside.append(answer)
-
-        beside.append(asyncio.get_running_loop().create_task(second()))
-        return Deferred(lambda _cancelled: ended.append("hosts are left"))
-
-    hosts.answer = for_ever
-    said = problem_of(robot.ask("POST", f"/accounts/{USER}/verify"))
-    assert (said["status"], "longer than 0.2 seconds" in said["detail"]) == (409, True)
-    assert ended == ["hosts are left"]
-    assert (beside[1].status_code, beside[1].headers["retry-after"]) == (503, "30")
-    hosts.answer = lambda *_: succeed({"equal": True, **SUMS, "faults": {}})
-    assert robot.post(f"/accounts/{USER}/verify")["equal"] is True
 
 
 def test_a_message_that_was_left_out_comes_as_a_file_and_stays_nowhere(

@@ -50,7 +50,8 @@ def test_the_overview_counts_states_and_causes_and_says_who_must_act(admin: Brow
 def test_the_overview_of_an_empty_store_is_a_page(admin: Browser) -> None:
     assert "No domain yet." in admin.get("/admin/").text
     assert "No domain yet" in admin.get("/admin/domains").text
-    assert "No account fits." in admin.get("/admin/accounts").text
+    assert "No account yet" in admin.get("/admin/accounts").text
+    assert "No account fits." in admin.get("/admin/accounts?search=li").text
     assert "管理台" in admin.get("/admin/?lang=zh").text
 
 

@@ -33,6 +33,8 @@ class Line:
     found: str
     fix: str = ""
     fix_zh: str = ""
+    what_zh: str = ""
+    found_zh: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,9 +148,17 @@ def test_a_domain_is_tested_before_it_is_there_and_its_password_is_not_repeated(
     )
     assert not list(search(answer.content, [typed]))
     assert domains.names(store) == []
-    hosts.report = Report([Line("fault", "source imap login", "bad_credentials", "other password", "换密码")])
-    assert "cannot be moved" in admin.post("/admin/domains/add", fields).text
-    assert "换密码" in admin.post("/admin/domains/add?lang=zh", fields).text
+    chinese = ("换密码", "原服务器 IMAP 登录", "密码错误")
+    english = ("other password", "source imap login", "bad_credentials")
+    fix, what, found = english
+    hosts.report = Report([Line("fault", what, found, fix, *chinese)])
+    page = admin.post("/admin/domains/add", fields).text
+    assert "cannot be moved" in page
+    assert all(words in page for words in english)
+    assert not any(words in page for words in chinese)
+    page = admin.post("/admin/domains/add?lang=zh", fields).text
+    assert all(words in page for words in chinese)
+    assert not any(words in page for words in english)
 
 
 def test_a_domain_is_added_with_its_rules(admin: Browser, store: Database) -> None:

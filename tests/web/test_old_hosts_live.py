@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,12 +26,14 @@ async def test_both_sides_of_a_moved_account_are_compared_and_whoever_gives_up_l
     await move.copy()
     await move.wait_for(Phase.SWITCHED)
     hosts, told = make_old_hosts(move.parts), list[dict[str, Any]]()
-    sums = await hosts.verify(USER, 1.0, told.append)
+    watched: list[Callable[[], dict[str, Any]]] = []
+    sums = await hosts.verify(USER, 1.0, told.append, watched.append)
+    assert watched[0]() == sums, "who looks on sees the sums grow to what they are at the end"
     assert sums["equal"]
     assert sums["bodies_compared"] == sums["messages"] > 0
     assert told == []
-    broken_off = hosts.verify(USER, 1.0, told.append)
+    broken_off = hosts.verify(USER, 1.0, told.append, watched.append)
     broken_off.cancel()
     with pytest.raises(CancelledError):
         await broken_off
-    assert (await hosts.verify(USER, 0.01, told.append))["equal"]
+    assert (await hosts.verify(USER, 0.01, told.append, watched.append))["equal"]

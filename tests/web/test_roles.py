@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -19,6 +21,7 @@ from mailferry.roster.refusals import RosterRefusal
 from mailferry.roster.tokens import Scope
 from mailferry.store import accounts, mailboxes, sign_ins, skipped
 from mailferry.store.database import Database
+from mailferry.web.comparisons import Comparison, Comparisons
 from mailferry.web.old_hosts import OldHosts
 from mailferry.web.site import make_site
 from mailferry.web.tickets import Kind, Tickets, mark_of
@@ -109,6 +112,8 @@ RULES: Mapping[str, Mapping[Role, str]] = {
     "GET /api/v1/samples": LOOK,
     "GET /api/v1/samples?domain": LOOK_OF,
     "GET /api/v1/audit": LOOK,
+    "GET /api/v1/notices": LOOK,
+    "GET /api/v1/notices?domain": LOOK_OF,
     "GET /api/v1/processes": EVERYWHERE,
     "GET /api/v1/domains": LOOK,
     "GET /api/v1/domains/{name}": LOOK_OF,
@@ -131,6 +136,8 @@ RULES: Mapping[str, Mapping[Role, str]] = {
     "POST /api/v1/accounts/{address}/skipped/{number}/fetch": CHANGE_OF,
     "GET /api/v1/accounts/{address}/receipt": LOOK_OF,
     "POST /api/v1/accounts/{address}/verify": CHANGE_OF,
+    "GET /api/v1/accounts/{address}/verifications/{number}": LOOK_OF,
+    "DELETE /api/v1/accounts/{address}/verifications/{number}": CHANGE_OF,
     "POST /api/v1/accounts/{address}/retry": CHANGE_OF,
     "POST /api/v1/accounts/{address}/approve": CHANGE_OF,
     "POST /api/v1/accounts/{address}/pause": CHANGE_OF,
@@ -233,6 +240,23 @@ def nobody(*_: Any, **__: Any) -> Any:
     return fail(RosterRefusal("no server is asked here"))
 
 
+def compared_once() -> Comparisons:
+    """Return a process's comparisons with one of the account, whose number is 1; it has ended."""
+    numbers = itertools.count(1)
+    made = Comparisons(number=lambda: next(numbers))
+
+    async def compare(_one: Comparison) -> dict[str, Any]:
+        raise RosterRefusal("no server is asked here")
+
+    async def begin() -> None:
+        one = made.begin(USER, 1.0, compare)
+        assert one.task is not None
+        await asyncio.wait([one.task])
+
+    asyncio.run(begin())
+    return made
+
+
 def skip_a_message(conn: Connection) -> None:
     """Make what has the number 1 among the messages that were not copied."""
     account = accounts.ensure(conn, USER, DOMAIN)
@@ -242,7 +266,11 @@ def skip_a_message(conn: Connection) -> None:
 
 @pytest.fixture
 def everybody(make_desk: MakeDesk, store: Database, wall: WallClock) -> Everybody:
-    desk = make_desk(on_reactor=at_once, old_hosts=OldHosts(nobody, nobody, nobody, nobody))
+    desk = make_desk(
+        on_reactor=at_once,
+        old_hosts=OldHosts(nobody, nobody, nobody, nobody),
+        comparisons=compared_once(),
+    )
     for name in (DOMAIN, "other.test"):
         add_domain(store, name)
     add_failed(store)

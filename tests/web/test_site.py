@@ -28,6 +28,9 @@ ANSWERS = (
     ("GET", asset("mailferry.css"), 200),
     ("GET", "/healthz", 200),
     ("GET", "/readyz", 200),
+    ("HEAD", "/", 200),
+    ("HEAD", "/healthz", 200),
+    ("HEAD", "/nowhere", 404),
     ("GET", "/admin/sign-in", 200),
     ("GET", "/admin/", 303),
     ("GET", "/admin/account?address=x", 303),
@@ -150,6 +153,18 @@ def test_nothing_is_changed_by_a_link(admin: Browser, path: str) -> None:
 def test_the_console_shows_strangers_its_door_only(browser: Browser, path: str) -> None:
     answer = browser.get(path)
     assert (answer.status_code, answer.headers["location"]) == (303, "/admin/sign-in")
+
+
+@pytest.mark.parametrize(
+    ("path", "title"), [("/nothing", "Moving your mailbox"), ("/admin/nothing", "mailferry console")]
+)
+def test_a_page_that_is_not_there_is_told_in_the_look_of_those_around_it(
+    browser: Browser, path: str, title: str
+) -> None:
+    answer = browser.get(path)
+    assert answer.status_code == 404
+    assert title in answer.text
+    assert f'href="{path.removesuffix("nothing")}"' in answer.text
 
 
 def test_a_store_that_cannot_be_asked_is_one_plain_page(make_desk: MakeDesk, tmp_path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -97,14 +98,27 @@ def behind_a_web_server(web: Web) -> str:
         return answer.headers["set-cookie"]
 
 
+def begin_a_comparison(web: Web, silent_port: int) -> None:
+    """Ask for a comparison with an old host that says nothing, and look at it while it waits there."""
+    web.service.run("domain", "set", "old.test", "--source", url("imap", silent_port))
+    token = web.service.run("admin", "token", "add", "robot", "--scope", "write").stdout.strip()
+    with httpx.Client(base_url=web.base, headers={"authorization": f"Bearer {token}"}) as robot:
+        begun = robot.post(f"/api/v1/accounts/{USER}/verify")
+        assert begun.status_code == 202, begun.text
+        assert robot.get(begun.headers["location"]).json()["state"] == "running"
+
+
 @pytest.mark.deadline(90)
 async def test_both_pages_work_in_the_process_that_is_run(web: Web) -> None:
     assert await deferToThread(visit, web) == "PRECOPY"
     assert "Secure" in await deferToThread(behind_a_web_server, web)
-    assert await deferToThread(web.service.stop) == 0
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        await deferToThread(begin_a_comparison, web, silent.getsockname()[1])
+        assert await deferToThread(web.service.stop) == 0
     log = web.service.log.read_bytes()
     assert b"192.0.2.77" in log
     assert not list(search(log, [OLD, CONSOLE]))
+    assert b"comparisons end with this process" in log
     assert b"Traceback" not in log
     database = Database(f"sqlite:///{web.service.state_dir}/mailferry.db")
     assert overview.processes(database) == []

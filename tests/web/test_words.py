@@ -9,6 +9,7 @@ import pytest
 
 from mailferry.model.account import State
 from mailferry.model.causes import Actor
+from mailferry.store.remarks import RemarkKind
 from mailferry.web.console_words import CONSOLE
 from mailferry.web.language import Language
 from mailferry.web.pages import DICTIONARY, TEMPLATES, spoken
@@ -69,6 +70,11 @@ def test_every_state_is_said_and_explained(state: State) -> None:
 @pytest.mark.parametrize("actor", Actor)
 def test_everybody_who_must_act_is_named(actor: Actor) -> None:
     assert f"who.{actor.value}" in DICTIONARY
+
+
+@pytest.mark.parametrize("kind", RemarkKind)
+def test_everything_that_is_remarked_of_a_copy_is_named(kind: RemarkKind) -> None:
+    assert f"remark.{kind.value}" in DICTIONARY
 
 
 def test_words_of_states_are_those_of_the_design() -> None:

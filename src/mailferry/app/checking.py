@@ -50,6 +50,8 @@ class Line:
     fix: str = ""
     fix_zh: str = ""
     """The same in Chinese, where it is known."""
+    what_zh: str = ""
+    found_zh: str = ""
 
 
 async def check(
@@ -122,7 +124,7 @@ def _database(parts: Parts) -> Line:
     try:
         status = parts.database.status()
     except StoreUnavailable as error:
-        return Line(Sign.FAULT, "database", str(error), "run mailferry db upgrade, or start the service once")
+        return Line(Sign.FAULT, "database", str(error))
     if not status.versions.current:
         return Line(
             Sign.NOTE, "database", f"{status.place} is older", "serve upgrades it, or: mailferry db upgrade"

@@ -99,8 +99,10 @@ def fork_child(job: Job) -> Child:
 def _die_with(parent: int) -> None:
     """Ask the kernel to kill this process when its parent dies (Linux; elsewhere the heartbeat's end tells)."""
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
+    # a closed terminal tells everybody; the parent says what follows
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from mailferry.providers.detection import Gathered
 from mailferry.roster.lookup import account_at, domain_at
 from mailferry.store.accounts import Account
 from mailferry.store.domains import Domain
-from mailferry.web.old_hosts import FetchedMessage, OldHosts, Report
+from mailferry.web.old_hosts import FetchedMessage, OldHosts, Report, Tell, Watch
 
 
 def make_old_hosts(parts: Parts) -> OldHosts:
@@ -36,10 +36,14 @@ def make_old_hosts(parts: Parts) -> OldHosts:
     def fetch(address: str, mailbox_id: int, uid: int, folder: Path) -> Deferred[FetchedMessage]:
         return Deferred.fromCoroutine(_message(parts, address, mailbox_id, uid, folder))
 
-    def verify(
-        address: str, share: float, tell: Callable[[dict[str, Any]], None]
-    ) -> Deferred[dict[str, Any]]:
-        work = compare_sides(parts, address, share, lambda one: tell(as_json(one)))
+    def verify(address: str, share: float, tell: Tell, watch: Watch) -> Deferred[dict[str, Any]]:
+        work = compare_sides(
+            parts,
+            address,
+            share,
+            lambda one: tell(as_json(one)),
+            begun=lambda report: watch(report.as_json),
+        )
         return Deferred.fromCoroutine(work).addCallback(lambda report: report.as_json())
 
     return OldHosts(gather=gather, test=test, fetch=fetch, verify=verify)

@@ -81,6 +81,8 @@ class Parent:
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop_signal)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(signal.SIGHUP, self._on_stop_signal if os.isatty(0) else self._on_hangup)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._selector.register(wake_read, selectors.EVENT_READ, None)
         gc.freeze()  # pages of what is imported stay shared with the workers
@@ -112,6 +114,12 @@ class Parent:
         for pid in self._children:
             os.kill(pid, signal.SIGTERM)
         self._on_stopping()
+
+    def _on_hangup(self, _number: int, _frame: object) -> None:
+        """Tell who expects this signal to read files again; on a terminal it ends the service with it."""
+        self._log.info(
+            "SIGHUP changes nothing: certificates are read again by themselves, the configuration by a restart"
+        )
 
     def _tick(self, now: float) -> None:
         self._reap(now)

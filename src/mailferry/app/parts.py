@@ -73,9 +73,7 @@ def build_parts(context: WorkerContext) -> Parts:
     settings, reactor, times = context.settings, context.reactor, context.times
     database = Database(settings.service.database_url.reveal().decode(), reactor=reactor, now=times.store)
     try:
-        profiles = load_profiles(
-            None if settings.service.providers_dir is None else str(settings.service.providers_dir)
-        )
+        profiles = load_profiles(settings.service.profiles_folder)
         keyring = key_ring(settings)
     except (BadProfile, BadServiceKey) as error:
         raise CannotStart(str(error)) from error

@@ -10,6 +10,7 @@ from mailferry.app.mapping_preview import MappedRow, mapping_preview
 from mailferry.app.parts import Parts, build_parts
 from mailferry.app.preflight_lines import (
     after_dns_change,
+    at_server,
     checklist,
     compared,
     copied_twice,
@@ -17,6 +18,7 @@ from mailferry.app.preflight_lines import (
     read_messages,
 )
 from mailferry.app.preflight_look import Look, look_over_imap, look_over_pop3
+from mailferry.app.preflight_words import finding, named, said
 from mailferry.app.worker import WorkerContext
 from mailferry.config.settings import Settings
 from mailferry.login.imap_backend import identifies
@@ -30,7 +32,7 @@ from mailferry.plan.addresses import source_login
 from mailferry.plan.checklist import Observed
 from mailferry.providers.placeholders import placeholder_test
 from mailferry.providers.remedies import no_passwords
-from mailferry.providers.sentences import advice
+from mailferry.providers.sentences import Words, advice
 from mailferry.remote.imap_client import ImapClient
 from mailferry.remote.made_up import made_up_login
 from mailferry.remote.open import OpenSession, open_session
@@ -90,14 +92,15 @@ class Preflight:
         lines: list[Line] = []
         words = no_passwords(self._profile)
         if words is not None:
-            found = f"{self._profile.names['en']} lets no mail program in with a password"
-            lines.append(Line(Sign.FAULT, "source", found, words.en, words.zh))
+            names = self._profile.names
+            found = said("no-passwords", name=Words(names["en"], names["zh"]))
+            lines.append(finding(Sign.FAULT, said("at.source"), found, words))
         for url in (self._domain.source_imap, self._domain.source_pop3):
             if url is not None:
                 lines += await self._server(parse_server_url(url))
         if self._address is None:
-            note = "only a real login shows whether the old host lets mail programs in"
-            lines.append(Line(Sign.NOTE, "login", "not tried", f"{note}: --account ADDRESS"))
+            asked = said("fix.give-account")
+            lines.append(finding(Sign.NOTE, said("at.login"), said("not-tried"), asked))
         observed = self._observed()
         lines += compared(self._looks, observed)
         terms = source_terms(self._parts.settings.copy_, self._profile, self._domain)
@@ -139,29 +142,28 @@ class Preflight:
         )
 
     async def _server(self, server: Server) -> list[Line]:
-        what = f"source {server.protocol.value}"
+        protocol = server.protocol
         if self._address is None or self._password is None:
             try:
                 carrier = await self._parts.connector.connect(server)
             except RemoteFailure as failure:
-                return [_failed(what, failure)]
+                return [_failed(at_server(protocol), failure)]
             carrier.abort()
-            return [Line(Sign.WELL, what, f"{server} answers")]
+            return [finding(Sign.WELL, at_server(protocol), said("answers", server=server))]
         try:
             session = await self._login(server, self._password)
         except RemoteFailure as failure:
             self._causes.add(failure.cause)
-            return [_failed(f"{what} login", failure)]
-        lines = [Line(Sign.WELL, f"{what} login", f"{server} accepts the password")]
-        if server.protocol is Protocol.IMAP and identifies(self._profile):
-            lines.append(Line(Sign.WELL, f"{what} ID", "the server was told who we are"))
+            return [_failed(at_server(protocol, ".login"), failure)]
+        lines = [finding(Sign.WELL, at_server(protocol, ".login"), said("accepted", server=server))]
+        if protocol is Protocol.IMAP and identifies(self._profile):
+            lines.append(finding(Sign.WELL, at_server(protocol, ".id"), said("told-who")))
         try:
             lines += await self._look(server, session)
         except RemoteFailure as failure:
-            lines.append(_failed(what, failure))
+            lines.append(_failed(at_server(protocol), failure))
         if not session.witness.confidential:
-            fix = "passwords of this domain are not set at the target unless push_from_plaintext says so"
-            lines.append(Line(Sign.NOTE, what, "the link is not confidential", fix))
+            lines.append(finding(Sign.NOTE, at_server(protocol), said("in-clear"), said("fix.in-clear")))
         return lines + await self._password_check(server)
 
     async def _login(self, server: Server, password: Secret) -> OpenSession:
@@ -180,39 +182,32 @@ class Preflight:
             client = ImapClient(session, profile, reactor)
             look = await look_over_imap(client, reactor, placeholder)
             await client.logout()
-            found = (
-                f"{look.mailboxes} mailboxes, {look.sample.messages} messages, {look.inbox} of them in INBOX"
-            )
+            found = said("holds", mailboxes=look.mailboxes, messages=look.sample.messages, inbox=look.inbox)
         else:
             maildrop = Pop3Client(session, profile, reactor)
             look = await look_over_pop3(maildrop, reactor, placeholder)
             await maildrop.quit()
-            found = f"{look.inbox} messages, {look.sample.listed_octets:,} bytes"
+            found = said("maildrop-holds", inbox=look.inbox, octets=look.sample.listed_octets)
         self._looks[server.protocol] = look
-        what = f"source {server.protocol.value}"
-        return [Line(Sign.WELL, what, found), *read_messages(f"{what} messages", look)]
+        what = at_server(server.protocol)
+        return [finding(Sign.WELL, what, found), *read_messages(server.protocol, look)]
 
     async def _password_check(self, server: Server) -> list[Line]:
         """Find out what the source refuses, and note it: its word counts accordingly from now on."""
-        what = f"source {server.protocol.value} password check"
-        parts, made_up = self._parts, "a made-up password"
+        what, parts = at_server(server.protocol, ".passwords"), self._parts
         try:
             await made_up_login(parts.connector, server, self._name, self._profile, reactor=parts.reactor)
         except Refused as refusal:
             if refusal.cause is Cause.OAUTH_REQUIRED:  # it takes none at all, so it compared none
-                return [Line(Sign.NOTE, what, f"{made_up}: {refusal.cause.value} {refusal.text}")]
+                return [_unclear(what, refusal)]
             variants = await self._variants(server)
             await self._note(server, refuses=True, variants=variants)
-            return [Line(Sign.WELL, what, "a made-up password is refused"), *_about_variants(what, variants)]
+            return [finding(Sign.WELL, what, said("made-up.refused")), *_about_variants(what, variants)]
         except RemoteFailure as failure:
-            return [Line(Sign.NOTE, what, f"{made_up}: {failure.cause.value} {failure.text}")]
+            return [_unclear(what, failure)]
         await self._note(server, refuses=False)
-        found = "a made-up password is accepted" + ("; the domain is blocked" if self._stored else "")
-        fix = (
-            "whoever connects could set any user's new password: let the provider check passwords, "
-            "then run domain test again, which lifts the block"
-        )
-        return [Line(Sign.FAULT, what, found, fix)]
+        found = said("made-up.blocked" if self._stored else "made-up.accepted")
+        return [finding(Sign.FAULT, what, found, said("fix.made-up"))]
 
     async def _note(self, server: Server, *, refuses: bool, variants: tuple[str, ...] | None = None) -> None:
         if not self._stored:
@@ -248,9 +243,15 @@ class Preflight:
         return tuple(taken)
 
 
-def _failed(what: str, failure: RemoteFailure) -> Line:
-    words = advice(failure.cause)
-    return Line(Sign.FAULT, what, f"{failure.cause.value}: {failure.text}", words["en"], words["zh"])
+def _failed(what: Words, failure: RemoteFailure) -> Line:
+    todo = advice(failure.cause)
+    found = said("failed", cause=named(failure.cause), text=failure.text)
+    return finding(Sign.FAULT, what, found, Words(todo["en"], todo["zh"]))
+
+
+def _unclear(what: Words, failure: RemoteFailure) -> Line:
+    found = said("made-up.unclear", cause=named(failure.cause), text=failure.text)
+    return finding(Sign.NOTE, what, found)
 
 
 def altered(octets: bytes) -> dict[str, bytes]:
@@ -259,16 +260,9 @@ def altered(octets: bytes) -> dict[str, bytes]:
     return {kind: form for kind, form in forms.items() if form != octets and len(form) <= MAX_PASSWORD_OCTETS}
 
 
-_SAID = {
-    "longer": "with more behind it (it cuts passwords)",
-    "case": "with capital and small letters exchanged",
-    "blank": "with a blank behind it",
-}
-
-
-def _about_variants(what: str, variants: tuple[str, ...] | None) -> list[Line]:
+def _about_variants(what: Words, variants: tuple[str, ...] | None) -> list[Line]:
     if not variants:
         return []
-    found = "the source accepts variants of a password: " + "; ".join(_SAID[kind] for kind in variants)
-    fix = "what users type is set at the target as it is: whoever types another form there is refused"
-    return [Line(Sign.NOTE, what, found, fix)]
+    each = [said(f"variant.{kind}") for kind in variants]
+    which = Words("; ".join(one.en for one in each), "；".join(one.zh for one in each))
+    return [finding(Sign.NOTE, what, said("variants", which=which), said("fix.variants"))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,9 +92,19 @@ async def verify_one(
         await parts.close()
 
 
-async def compare_sides(parts: Parts, address: str, share: float, tell: Tell) -> VerifyReport:
-    """Do the same with parts that are there already."""
+async def compare_sides(
+    parts: Parts,
+    address: str,
+    share: float,
+    tell: Tell,
+    *,
+    begun: Callable[[VerifyReport], None] = lambda _report: None,
+) -> VerifyReport:
+    """Do the same with parts that are there already; `begun` gets the report whose sums grow."""
     account = await parts.database.read("account", lambda conn: account_at(conn, address))
     domain = await parts.database.read("domain", lambda conn: domain_at(conn, account.domain))
-    found = await verify_account(Desks(parts).make(account, domain), account.id, tell, sample=share)
-    return VerifyReport(account.address, found)
+    report = VerifyReport(account.address, Verification(tell))
+    begun(report)
+    desk = Desks(parts).make(account, domain)
+    await verify_account(desk, account.id, tell, sample=share, into=report.found)
+    return report

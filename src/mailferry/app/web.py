@@ -135,8 +135,9 @@ class WebRole:
         self._parts = parts
         self._gate = PageGate(parts, log=context.log, leave=context.leave)
         self._desk = make_desk(parts, self._gate, context.log)
-        site = make_site(self._desk, doors=mail_doors(parts.settings))
-        pages = metrics_app(parts.database)
+        doors = mail_doors(parts.settings)
+        site = make_site(self._desk, doors=doors)
+        pages = metrics_app(parts.database, doors=doors)
         self._servers = [
             (self._server(listener, pages if _is_metrics(listener) else site), listener)
             for listener in listeners
@@ -182,10 +183,14 @@ class WebRole:
             self._running.append(task)
 
     async def drain(self) -> None:
-        """Let running answers end."""
+        """Let running answers end; comparisons are broken off, and say so to whoever asks in time."""
+        broken_off = self._desk.comparisons.stop()
+        if broken_off:
+            self._parts.log.warning("comparisons end with this process", count=len(broken_off))
         for server, _ in self._servers:
             server.should_exit = True
         await defer.DeferredList([defer.Deferred.fromFuture(task) for task in self._running])
+        await defer.DeferredList([defer.Deferred.fromFuture(task) for task in broken_off], consumeErrors=True)
         await self._desk.old_mailbox.settled()
         try:
             await self._gate.finish()

@@ -140,6 +140,12 @@ def reset(context: typer.Context, address: Address) -> None:
 
 
 @commands.command()
+def exclude(context: typer.Context, address: Address) -> None:
+    """Take an account for one that has nothing to move: the new host serves it from the first login on."""
+    _act(context, address, account_changes.mark_local, "is not migrating")
+
+
+@commands.command()
 def switch(
     context: typer.Context,
     address: Address,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mailferry.cli.program import Failed, invocation
+from mailferry.cli.showing import AsJson, show_json
 from mailferry.cli.words import an_address
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def check_all(
             metavar="ADDRESS", callback=an_address, help="Log in to this mailbox at the target as its master."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look at configuration, certificates, database, target and password backend."""
     from mailferry.app.checking import Sign, check  # loads every role: only when asked for
@@ -44,7 +44,7 @@ def check_all(
 
     lines = in_reactor(work)
     if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(line) for line in lines], ensure_ascii=False, indent=2))
+        show_json([dataclasses.asdict(line) for line in lines])
     faults = sum(line.sign is Sign.FAULT for line in lines)
     if faults:
         raise Failed(f"faults: {faults}; nothing was changed")

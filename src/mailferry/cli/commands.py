@@ -57,6 +57,6 @@ _app = typer.Typer(
 _app.callback()(begin)
 
 
-def program() -> None:
-    """Run the command that the process was called with; leaves by SystemExit or raises what it raises."""
-    _app(prog_name="mailferry")
+def program() -> Any:
+    """Run the command that the process was called with; returns its status, or raises what it raises."""
+    return _app(prog_name="mailferry", standalone_mode=False)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from typing import Annotated
 
 import typer
 
 from mailferry.cli.program import invocation
+from mailferry.cli.showing import AsJson, show_json
 from mailferry.store import flips_log
 from mailferry.store.database import Database
 
@@ -33,15 +32,13 @@ def upgrade(context: typer.Context) -> None:
 
 
 @commands.command()
-def status(
-    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
-) -> None:
+def status(context: typer.Context, as_json: AsJson = False) -> None:
     """Show where the store is, its version and its size."""
     database = open_database(context)
     found = database.status()
     database.close()
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(found), ensure_ascii=False))
+        show_json(dataclasses.asdict(found))
         return
     typer.echo(f"{found.kind} at {found.place} ({found.server_version})")
     typer.echo(f"schema version {found.versions.present or 'none'}, newest {found.versions.newest}")

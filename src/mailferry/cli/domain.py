@@ -120,8 +120,7 @@ def add(
 
 
 def _profiles(context: typer.Context) -> dict[str, Profile]:
-    folder = invocation(context).settings.service.providers_dir
-    return load_profiles(None if folder is None else str(folder))
+    return load_profiles(invocation(context).settings.service.profiles_folder)
 
 
 def _warn_of_passwords(profile: Profile) -> None:

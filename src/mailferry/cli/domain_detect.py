@@ -47,8 +47,7 @@ def detect_source(
     from mailferry.cli.in_reactor import in_reactor
 
     settings = invocation(context).settings
-    folder = settings.service.providers_dir
-    profiles = load_profiles(None if folder is None else str(folder))
+    profiles = load_profiles(settings.service.profiles_folder)
     domain_name = name.strip().rstrip(".").lower()
     domain = _known_domain(context, domain_name)
     servers = [_server(url) for url in source or _sources(domain)]

@@ -13,8 +13,12 @@ from mailferry.config.faults import BadConfiguration
 from mailferry.config.loader import load
 from mailferry.config.toml_text import toml_value
 from mailferry.model.access import Protocol, Server, TlsMode
+from mailferry.store.file_owner import give_to_folders_owner
 
 Found = dict[Protocol, Server]
+
+BEHIND_US = (10143, 10110)
+"""Where README.md lets a new host on this machine listen, whose own ports are ours."""
 
 
 def init(
@@ -51,7 +55,7 @@ def init(
         _configuration(state_dir, target, target_host, master_user, secret, users_file, certificate, key),
     )
     if master_user:
-        _write(secret, master_password + "\n", mode=0o600)
+        _write(secret, master_password + "\n", reader=state_dir)
     _write(domains, _domain(domain, source, source_host))
     _read_back(config)
     typer.echo(f"\nWritten: {config} and {domains}. Look through both, then:")
@@ -63,7 +67,9 @@ async def _probe(reactor: Any, target: str, port: int, source: str) -> tuple[Fou
     from mailferry.app.probing import find_servers
 
     found = []
-    for name, host, ports in (("new", target, [port] if port else []), ("old", source, [])):
+    behind_us = BEHIND_US if target in {"127.0.0.1", "localhost"} else ()
+    ports_here = (port, *behind_us) if port else behind_us
+    for name, host, ports in (("new", target, ports_here), ("old", source, ())):
         servers, faults = await find_servers(host, reactor, ports=ports)
         for server in servers.values():
             typer.echo(f"  {name} host: {server} answers")
@@ -106,7 +112,7 @@ def _configuration(
     for service, port, mode in ports:
         lines += ["[[listen]]", f'service = "{service}"', f'endpoint = "tcp:{port}:interface={where}"']
         lines += [f'tls = "{mode}"', ""]
-    for service, port in (("web", 8080), ("metrics", 9420)):
+    for service, port in (("web", 8025), ("metrics", 9025)):
         lines += ["[[listen]]", f'service = "{service}"', f'endpoint = "tcp:{port}:interface=127.0.0.1"', ""]
     if certificate:
         lines += ["[tls]", f"certificate = {toml_value(certificate)}", f"key = {toml_value(key)}", ""]
@@ -135,9 +141,12 @@ def _domain(domain: str, source: Found, host: str) -> str:
     return "\n".join([*lines, 'provider = "generic"', "window_days = 30"]) + "\n"
 
 
-def _write(path: Path, text: str, mode: int = 0o644) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+def _write(path: Path, text: str, *, reader: Path | None = None) -> None:
+    """Write a new file: for everybody, or for the owner of the folder `reader` alone."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644 if reader is None else 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        if reader is not None and reader.is_dir():
+            give_to_folders_owner(descriptor, reader)
         file.write(text)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 from mailferry.wire.server_text import visible
 
 DEFAULT_CONFIG = "/etc/mailferry/mailferry.toml"
+_INTERRUPTED = 130
 
 
 class Failed(Exception):
@@ -85,20 +86,25 @@ def run(program: Callable[[], Any]) -> int:
     """Run `program` and turn what it raises into one clear line (or one per fault) and a status."""
     try:
         try:
-            program()
+            status = program()
         finally:
             sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
     except BrokenPipeError:
         _say_no_more()
         return 0
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, BrokenPipeError):  # the library's answer to a reader that left
+            _say_no_more()
+            return 0
+        raise
     except Exception as error:  # loop edge: what is not foreseen goes on as a traceback
-        status = _told(error)
-        if status is None:
+        told = _told(error)
+        if told is None:
             raise
-        return status
-    return 0
+        return told
+    return status if isinstance(status, int) else 0
 
 
 def _say_no_more() -> None:
@@ -112,9 +118,16 @@ def _told(error: Exception) -> int | None:
     """Tell the operator what was foreseen and return the exit status; None for anything else."""
     from mailferry.config.faults import BadConfiguration
 
+    if isinstance(error, typer.TyperException):
+        return _told_usage(error)
+    if isinstance(error, typer.Abort):
+        return _told_abort(error)
     if isinstance(error, BadConfiguration):
         for fault in error.faults:
             _tell(str(fault))
+        return 2
+    if isinstance(error, UnicodeEncodeError) and any(map(_is_no_text, sys.argv)):
+        _tell("a word of the command is no text in this character set; try it under LC_ALL=C.UTF-8")
         return 2
     if isinstance(error, WrongUse):
         _tell(str(error))
@@ -154,6 +167,30 @@ def _told(error: Exception) -> int | None:
     if not isinstance(error, foreseen):
         return None
     _tell(str(error))
+    return 1
+
+
+def _is_no_text(word: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in word)
+
+
+def _told_usage(error: typer.TyperException) -> int:
+    """Tell what is wrong with the words, and where the right ones are listed."""
+    said = error.format_message().strip()
+    if "\n" in said:  # a group without a command: its help
+        sys.stderr.write(f"{said}\n")
+    elif said:
+        context: typer.Context | None = getattr(error, "ctx", None)
+        command = "mailferry" if context is None else context.command_path
+        _tell(f"{said.rstrip('.')}; see {command} --help")
+    return error.exit_code
+
+
+def _told_abort(error: typer.Abort) -> int:
+    """Tell why a question stays without its answer."""
+    if not isinstance(error.__context__, EOFError):
+        return _INTERRUPTED
+    _tell("standard input ended before the last answer; nothing was changed")
     return 1
 
 

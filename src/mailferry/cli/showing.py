@@ -13,19 +13,26 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mailferry.cli.streams import takes_unicode
+
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def show_json(value: Any) -> None:
     """Write `value` as JSON."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(json_text(value) + "\n")
+
+
+def json_text(value: Any, spaces: int | None = 2) -> str:
+    """Return `value` as JSON that standard output can carry."""
+    return json.dumps(value, ensure_ascii=not takes_unicode(), indent=spaces)
 
 
 def show_json_list(values: Iterable[Any]) -> None:
     """Write `values` as a JSON array, each when it comes."""
     between = "[\n"
     for value in values:
-        sys.stdout.write(between + indent(json.dumps(value, ensure_ascii=False, indent=2), "  "))
+        sys.stdout.write(between + indent(json_text(value), "  "))
         between = ",\n"
     sys.stdout.write("[]\n" if between == "[\n" else "\n]\n")
 
@@ -44,7 +51,7 @@ class JsonReport:
     def add(self, value: Any) -> None:
         """Write one more value of the array."""
         self._begin()
-        sys.stdout.write(self._between + indent(json.dumps(value, ensure_ascii=False, indent=2), "    "))
+        sys.stdout.write(self._between + indent(json_text(value), "    "))
         self._between = ",\n"
 
     def close(self, rest: Mapping[str, Any] | None) -> None:
@@ -54,14 +61,13 @@ class JsonReport:
         self._begin()
         sys.stdout.write("\n  ]")
         for name, value in (rest or {"failed": True}).items():
-            sys.stdout.write(f",\n  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}")
+            sys.stdout.write(f",\n  {json.dumps(name)}: {json_text(value, None)}")
         sys.stdout.write("\n}\n")
 
     def _begin(self) -> None:
         if not self._between:
             head = "".join(
-                f"  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)},\n"
-                for name, value in self._head.items()
+                f"  {json.dumps(name)}: {json_text(value, None)},\n" for name, value in self._head.items()
             )
             sys.stdout.write(f"{{\n{head}  {json.dumps(self._array)}: [")
             self._between = "\n"

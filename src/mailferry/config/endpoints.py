@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 ALL_ADDRESSES = "0.0.0.0"
+THIS_MACHINE = "127.0.0.1"
 
 MAX_UNIX_PATH = 107
 """Octets of a socket's path (unix(7))."""
@@ -76,11 +77,11 @@ class UnixEndpoint:
 Endpoint = TcpEndpoint | SystemdEndpoint | UnixEndpoint
 
 
-def parse_endpoint(text: str) -> Endpoint:
-    """Return what `text` describes; raises BadEndpoint."""
+def parse_endpoint(text: str, interface: str = ALL_ADDRESSES) -> Endpoint:
+    """Return what `text` describes, a port at `interface` where it names none; raises BadEndpoint."""
     kind, *parts = [part.replace("\\:", ":") for part in _COLON.split(text.strip())]
     if kind == "tcp":
-        return _tcp(text, parts)
+        return _tcp(text, parts, interface)
     if kind == "systemd":
         return _systemd(text, parts)
     if kind == "unix":
@@ -100,16 +101,16 @@ def _options(text: str, parts: list[str], known: tuple[str, ...]) -> dict[str, s
     return options
 
 
-def _tcp(text: str, parts: list[str]) -> TcpEndpoint:
+def _tcp(text: str, parts: list[str], unnamed: str) -> TcpEndpoint:
     if parts and "=" not in parts[0]:
         parts = [f"port={parts[0]}", *parts[1:]]
     options = _options(text, parts, ("port", "interface"))
     port = options.get("port", "")
     if not (port.isascii() and port.isdigit() and int(port) <= 65535):
         raise BadEndpoint(f"{text!r}: write the port as a number up to 65535, as in tcp:143")
-    interface = options.get("interface", ALL_ADDRESSES).removeprefix("[").removesuffix("]")
+    interface = options.get("interface", unnamed).removeprefix("[").removesuffix("]")
     try:
-        address = ipaddress.ip_address("127.0.0.1" if interface == "localhost" else interface)
+        address = ipaddress.ip_address(THIS_MACHINE if interface == "localhost" else interface)
     except ValueError as error:
         raise BadEndpoint(f"{text!r}: interface is an IP address of this machine") from error
     return TcpEndpoint(int(port), str(address))

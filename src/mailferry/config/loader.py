@@ -27,6 +27,20 @@ PREFIX = "MAILFERRY_"
 
 AnySection = TypeVar("AnySection", bound=Section)
 
+_IN_WORDS = {
+    "missing": "is missing",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "write a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "write a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "write true or false"),
+    "string_type": "write a text in quotes",
+    "path_type": "write a path in quotes, beginning with /",
+    "tuple_type": 'write a list, such as ["...", "..."]',
+    **dict.fromkeys(
+        ("model_type", "model_attributes_type"), "write a table, its keys in lines below its [name]"
+    ),
+}
+"""What the library says of a value's kind, in words that somebody can act on."""
+
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     """Return the settings of the file at `path` under `environ` (the process's own by default).
@@ -34,6 +48,9 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     Raises BadConfiguration with every fault that was found.
     """
     environ = os.environ if environ is None else environ
+    if not path.exists():
+        advice = "there is no such file; `mailferry init` writes one, --config FILE names another"
+        raise BadConfiguration([Fault(str(path), "", advice)])
     table = read_toml(path)
     overrides, faults = _overrides(environ)
     given = list(_lay_over(table, overrides, Settings))
@@ -88,8 +105,8 @@ def _fault(
     names = tuple(str(part) for part in location)
     if detail["type"] == "extra_forbidden":
         message = advice_for(model, location)
-    elif detail["type"] == "missing":
-        message = "is missing"
+    elif detail["type"] in _IN_WORDS:
+        message = _IN_WORDS[detail["type"]]
     else:
         message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     given = (origin[names[:length]] for length in range(len(names), 0, -1) if names[:length] in origin)

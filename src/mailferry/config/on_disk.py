@@ -26,9 +26,9 @@ def _missing(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "service.state_dir", f"{state} is no folder; make it with: install -d -m 0700 {state}"
     elif not os.access(state, os.R_OK | os.W_OK | os.X_OK):
         yield "service.state_dir", f"{state} cannot be written by this user"
-    profiles = settings.service.providers_dir
-    if profiles is not None and not profiles.is_dir():
-        yield "service.providers_dir", f"{profiles} is no folder; make it or leave the key out"
+    service = settings.service
+    if service.profiles_folder is not None and not service.providers_dir.is_dir():
+        yield "service.providers_dir", f"{service.providers_dir} is no folder; make it or leave the key out"
     for table, pair in () if settings.tls is None else settings.tls.each:
         missing = [
             *_unreadable(f"{table}.certificate", pair.certificate),

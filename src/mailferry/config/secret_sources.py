@@ -1,11 +1,13 @@
 """Secrets stand outside the configuration: `{file = ...}`, `{env = ...}` or `{credential = ...}`.
 
-A credential is a file that systemd puts into $CREDENTIALS_DIRECTORY (LoadCredential=). What is
-read becomes a `Secret` at once; a single line end at its end is dropped, nothing else.
+A credential is a file that systemd puts into $CREDENTIALS_DIRECTORY (LoadCredential=). A command that an
+administrator types has no such folder, and reads what systemd reads: `/etc/credstore`. What is read becomes
+a `Secret` at once; a single line end at its end is dropped, nothing else.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +19,9 @@ from pydantic import PlainSerializer, PlainValidator, ValidationInfo
 from mailferry.model.access import Secret
 
 CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
+
+CREDSTORE = "/etc/credstore"
+"""Where systemd looks for what LoadCredential= names without a path."""
 
 _KINDS = ("file", "env", "credential")
 _HOW = 'write {file = "..."}, {env = "..."} or {credential = "..."}'
@@ -45,14 +50,13 @@ class SecretSources:
         return Secret(octets)
 
     def _credential(self, name: str) -> Path:
-        folder = self.environ.get(CREDENTIALS_DIRECTORY)
         if not _CREDENTIAL_NAME.fullmatch(name) or name in {".", ".."}:
             raise ValueError(f"{name!r} is not the name of a credential")
-        if not folder:
-            raise ValueError(
-                f"credential {name} needs systemd's LoadCredential={name}:FILE ({CREDENTIALS_DIRECTORY} is not set)"
-            )
-        return Path(folder) / name
+        given = self.environ.get(CREDENTIALS_DIRECTORY)
+        path = Path(given or CREDSTORE) / name
+        if not given and not os.access(path, os.R_OK):
+            raise ValueError(f"credential {name} needs systemd's LoadCredential={name}, or the file {path}")
+        return path
 
 
 def _read(path: Path) -> bytes:

@@ -6,14 +6,15 @@ keys they join. `config.loader.load` reads a file into `Settings`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from mailferry.config.endpoints import TcpEndpoint, UnixEndpoint
+from mailferry.config.endpoints import THIS_MACHINE, TcpEndpoint, UnixEndpoint, parse_endpoint
 from mailferry.config.field_types import (
     AbsolutePath,
     Address,
@@ -75,6 +76,7 @@ class ForwardClientAddress(StrEnum):
 
 
 SQLITE = "sqlite"
+OWN_PROFILES = Path("/etc/mailferry/providers.d")
 
 
 class ServiceSettings(Section):
@@ -85,7 +87,7 @@ class ServiceSettings(Section):
     key: SecretSetting | None = None
     proxy_processes: int = Field(default=1, ge=1, le=256)
     copier_processes: int = Field(default=1, ge=1, le=64)
-    providers_dir: AbsolutePath | None = None
+    providers_dir: AbsolutePath = OWN_PROFILES
     allow_networks: tuple[Network, ...] = ()
     source_addresses: tuple[Address, ...] = ()
     drain_seconds: int = Field(default=30, ge=0, le=600)
@@ -97,6 +99,12 @@ class ServiceSettings(Section):
         if database.reveal() == SQLITE.encode() or scheme in {b"postgresql", b"postgresql+psycopg"}:
             return database
         raise ValueError('write "sqlite" or a postgresql:// address')
+
+    @property
+    def profiles_folder(self) -> str | None:
+        """Where profiles of the site's own lie; None where nobody has made the usual folder."""
+        unused = "providers_dir" not in self.model_fields_set and not os.access(self.providers_dir, os.R_OK)
+        return None if unused else str(self.providers_dir)
 
     @property
     def database_url(self) -> Secret:
@@ -123,6 +131,14 @@ class ListenSettings(Section):
         if service == "socketmap":
             raise ValueError("socketmap is not served yet")
         return service
+
+    @field_validator("endpoint", mode="before")
+    @classmethod
+    def _numbers_stay_here(cls, endpoint: object, info: ValidationInfo) -> object:
+        """Metrics are for this machine unless an interface is named."""
+        if isinstance(endpoint, str) and info.data.get("service") is ServiceName.METRICS:
+            return parse_endpoint(endpoint, THIS_MACHINE)
+        return endpoint
 
     @property
     def mode(self) -> TlsMode:
@@ -207,6 +223,14 @@ class TargetSettings(Section):
     master_password: SecretSetting | None = None
     forward_client_address: ForwardClientAddress = ForwardClientAddress.NONE
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_master_is_meant(cls, table: object) -> object:
+        """A master that is named is used: Dovecot's way, unless `login` says another."""
+        if isinstance(table, dict) and "login" not in table and table.get("master_user"):
+            return {**table, "login": TargetLogin.DOVECOT_MASTER.value}
+        return table
+
     _confidential = field_validator("imap", "pop3")(in_confidence)
 
     @field_validator("master_user")
@@ -289,6 +313,18 @@ class PasswordSettings(Section):
     passwd_file: PasswdFileSettings | None = Field(default=None, alias="passwd-file")
     sql: SqlSettings | None = None
     command: CommandSettings | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _the_only_table_is_meant(cls, table: object) -> object:
+        """A backend whose table stands there is used, unless `backend` says another."""
+        if isinstance(table, dict) and "backend" not in table:
+            there = [name.value for name in BackendName if name.value in table]
+            if len(there) > 1:
+                raise ValueError(f"write backend = one of {', '.join(there)}: each has its table")
+            if there:
+                return {**table, "backend": there[0]}
+        return table
 
     @field_validator("backend", mode="before")
     @classmethod

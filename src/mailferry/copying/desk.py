@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -72,6 +73,14 @@ class MailboxWork:
         self.in_flight.clear()
 
 
+class LeftInbox(NamedTuple):
+    """Messages that INBOX lists no more, whose copies wait for a look at the maildrop."""
+
+    uids: frozenset[int] = frozenset()
+    counted: int = 0
+    """How many of them our own sessions deleted, or an earlier pass counted as done past us."""
+
+
 class Run:
     """One pass: its request, its result as it grows, and its end."""
 
@@ -91,6 +100,7 @@ class Run:
         """Mailboxes that the source empties by age."""
         self.incomplete: set[bytes] | None = None
         """Mailboxes whose messages have incomplete copies; None until the pass has looked."""
+        self.left_inbox = LeftInbox()
         self._on_progress = on_progress
         self._began = desk.reactor.seconds()
         self._noted: tuple[int, int | None] = (0, None)

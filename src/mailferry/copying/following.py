@@ -12,6 +12,7 @@ from mailferry.copying.open_mailbox import OpenMailbox
 from mailferry.copying.results import Mode
 from mailferry.copying.sides import at_target
 from mailferry.copying.view_window import without_slipped
+from mailferry.copying.waiting_copies import without_waiting
 from mailferry.model.causes import Cause, Refused
 from mailferry.model.mail import MessageFacts
 from mailferry.observe.crash_points import crash_point
@@ -101,7 +102,7 @@ def note_held(run: Run, book: MailboxBook, compared: Differences) -> None:
 async def follow_deletions(box: OpenMailbox, compared: Differences) -> None:
     """Delete the copies of messages that the source does not list any more, after a second look.
 
-    Those that only went out of its view stay.
+    Those that only went out of its view stay; what POP3 may show still waits until it was asked.
     """
     vanished = compared.vanished
     if not vanished:
@@ -112,6 +113,7 @@ async def follow_deletions(box: OpenMailbox, compared: Differences) -> None:
     # one that came back under another UID while this pass ran has taken its copy along
     gone = [uid for uid in vanished if uid not in returned and box.book.has(uid)]
     follow = await without_slipped(box, gone, excused=compared.excused)
+    follow = await without_waiting(box, follow, excused=compared.excused)
     box.run.bypass.vanished(len(follow) - compared.excused - box.book.row.held_deletions)
     await delete_copies(box.run, box.target, box.book, follow)
 

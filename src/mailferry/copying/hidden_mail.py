@@ -3,7 +3,8 @@
 They are copied into INBOX over POP3, under numbers of our own. When IMAP shows one later, its copy is
 there already: it changes over to INBOX's ledger and is not uploaded again. IMAP tells nothing of them, so
 that LIST is believed about their sizes as far as a body that is missing whole: such a message is kept as
-incomplete, like those of a mailbox.
+incomplete, like those of a mailbox. Where a copy that came over IMAP has to stay because POP3 still shows
+its message (`still_over_pop3`), the copy changes over to the ledger here, and POP3 is asked for nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from mailferry.copying.rematch import rematch_target
 from mailferry.copying.results import Mode
 from mailferry.copying.settle import settle_intents
 from mailferry.copying.sides import at_target
+from mailferry.copying.still_over_pop3 import Staying
 from mailferry.model.mail import MessageFacts
 from mailferry.plan.differences import Comparison, flags_key
 from mailferry.plan.mailbox_mapping import INBOX
@@ -37,10 +39,12 @@ from mailferry.remote.pop3_client import Pop3Client
 from mailferry.store import ledger, mailboxes, skipped, uidls
 from mailferry.store.ledger_blocks import LedgerEntry
 from mailferry.store.mailboxes import OVER_POP3, CopiedMailbox
-from mailferry.store.uidls import FactsOf
+from mailferry.store.uidls import FactsOf, UidlFact
 
 POP3_ONLY = b"(POP3 only)"
 """What stands for them where mailboxes are named to people."""
+_NONE_STAYS = Staying()
+_NONE_THERE: Mapping[bytes, int] = {}
 
 
 async def count_hidden(run: Run) -> int:
@@ -65,17 +69,28 @@ async def count_hidden(run: Run) -> int:
 class HiddenMail:
     """Brings over what only the maildrop of `pop` shows; `target` is free to select INBOX."""
 
-    def __init__(self, run: Run, pop: Pop3Client, target: ImapClient) -> None:
+    def __init__(
+        self,
+        run: Run,
+        pop: Pop3Client,
+        target: ImapClient,
+        *,
+        staying: Staying = _NONE_STAYS,
+        in_inbox: Mapping[bytes, int] = _NONE_THERE,
+    ) -> None:
+        """`staying` are copies that IMAP brought, `in_inbox` names and UIDs of what IMAP shows as well."""
         self._run = run
         self._pop = pop
         self._target = target
+        self._staying = staying
+        self._in_inbox = in_inbox
         self._mirror = run.request.mode is Mode.MIRROR
 
     async def bring_over(self, listed: Listed, hidden: Sequence[int]) -> Mapping[bytes, int]:
         """Copy the messages with these numbers; return the number of ours by name.
 
-        Copies of what is hidden no longer follow: IMAP shows it now, or it is gone. Raises Refused,
-        Unavailable or Stopped.
+        `listed` is whole. Copies of what is hidden no longer follow: IMAP shows it now, or it is gone.
+        Raises Refused, Unavailable or Stopped.
         """
         run, account_id = self._run, self._run.request.account_id
         known, row = await run.register.read(
@@ -91,10 +106,11 @@ class HiddenMail:
         numbers = Numbers(run, FactsOf.HIDDEN, known)
         await numbers.give(only)
         box = await self._open({uid: n for n, uid in numbers.by_number.items()}, listed)
+        await self._take_over(box, numbers, only)
         if box.book.pending:
             await settle_intents(box)
-        await self._copy(box, numbers, only)
-        await numbers.forget_gone(box.book, only)
+        incomplete = await self._copy(box, numbers, only, await self._shown_by_imap(known))
+        await numbers.forget_gone(box.book, only, incomplete)
         return {name: numbers.by_number[number] for number, name in only.names.items()}
 
     async def _open(self, by_uid: Mapping[int, int], listed: Listed) -> OpenMailbox:
@@ -118,9 +134,47 @@ class HiddenMail:
             await forget_lost_copies(box)
         return box
 
-    async def _copy(self, box: OpenMailbox, numbers: Numbers, listed: Listed) -> None:
+    async def _take_over(self, box: OpenMailbox, numbers: Numbers, hidden: Listed) -> None:
+        """Let copies that stay change over from INBOX's ledger."""
+        entries, left = [], []
+        for number, name in hidden.names.items():
+            before, uid = self._staying.entries.get(name), numbers.by_number[number]
+            if before is None:
+                continue
+            if not box.book.has(uid) or box.book.entry(uid).target_uid == before.target_uid:
+                entries.append(before._replace(source_uid=uid))
+                left.append(before.source_uid)
+        if entries:
+            mailbox_id = self._staying.mailbox_id
+            await box.book.take_over(entries, settles=None, mailbox_id=mailbox_id, source_uids=left)
+            self._run.result.stayed += len(entries)
+
+    async def _shown_by_imap(self, known: Sequence[UidlFact]) -> dict[int, int]:
+        """Return number of ours to INBOX's copy, for incomplete messages that IMAP shows now."""
+        account_id = self._run.request.account_id
+
+        def read(conn: Connection) -> dict[int, int]:
+            apart = mailboxes.incomplete(conn, account_id)
+            if OVER_POP3 not in apart:
+                return {}
+            rows = [row for row in mailboxes.of_account(conn, account_id) if row.source_name.upper() == INBOX]
+            rows += [apart[row.source_name] for row in rows if row.source_name in apart]
+            copies: dict[int, int] = {}
+            for kept in (ledger.load(conn, row.id) for row in rows):
+                for fact in known:
+                    entry = kept.find(self._in_inbox.get(fact.uidl, 0))
+                    if fact.uid is not None and entry is not None:
+                        copies.setdefault(fact.uid, entry.target_uid)
+            return copies
+
+        return await self._run.register.read("incomplete over POP3", read)
+
+    async def _copy(
+        self, box: OpenMailbox, numbers: Numbers, listed: Listed, better: Mapping[int, int]
+    ) -> frozenset[int]:
+        """Copy what is new and let deletions follow; return the numbers of incomplete copies that are left."""
         run, work, book = self._run, box.work, box.book
-        await self._leave_to_imap(box)
+        await self._leave_to_imap(box, frozenset(numbers.by_number.values()))
         listing = Comparison(book.flags_keys(), book.settled_skips())
         for number, uid in sorted(numbers.by_number.items()):
             listing.feed(MessageFacts(uid, frozenset(), b"", listed.sizes.get(number)))
@@ -136,19 +190,22 @@ class HiddenMail:
             box.count_octets(listing, compared.new)
             shown = len(listing.listed)
             run.saw(not_whole(POP3_ONLY, shown, shown, list(book.incomplete().values())))
-        if listed.whole:
-            heads = MaildropHeads(self._pop, {uid: n for n, uid in numbers.by_number.items()})
-            await keep_incomplete(box, heads, listing.listed, compared)
-        if not self._mirror or not listed.whole:
-            return
+        heads = MaildropHeads(self._pop, {uid: n for n, uid in numbers.by_number.items()})
+        incomplete = await keep_incomplete(box, heads, listing.listed, compared, better=better)
+        if not self._mirror:
+            return incomplete
         if compared.held is None:
             await follow_deletions(box, compared)
         else:
             run.result.held[OVER_POP3] = (compared.held, len(compared.vanished))
         await book.note(held_deletions=len(compared.vanished) if compared.held is not None else 0)
+        return incomplete
 
-    async def _leave_to_imap(self, box: OpenMailbox) -> None:
-        """Drop entries whose messages another ledger has by now, and copies that are there twice."""
+    async def _leave_to_imap(self, box: OpenMailbox, hidden: frozenset[int]) -> None:
+        """Drop entries whose messages another ledger has by now, and copies that are there twice.
+
+        A message that is hidden still is another one than its twin in INBOX.
+        """
         if not len(box.book):
             return
         others = await self._run.register.read(
@@ -159,7 +216,7 @@ class HiddenMail:
             places = others.get(entry.digest, ())
             if entry.target_uid in places:
                 same.append(entry.source_uid)
-            elif places:
+            elif places and entry.source_uid not in hidden:
                 twice.append(entry.source_uid)
         await box.book.forget(same)
         if self._mirror:

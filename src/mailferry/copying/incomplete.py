@@ -8,7 +8,7 @@ whole it is copied like a new one; only then is the incomplete copy taken away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -38,6 +38,7 @@ from mailferry.store.mailboxes import CopiedMailbox
 from mailferry.store.remarks import RemarkKind
 
 _NO_BODY = body_digest(b"")
+_NONE_BETTER: Mapping[int, int] = {}
 
 
 class Heads(Protocol):
@@ -84,19 +85,24 @@ async def incomplete_copies(run: Run, row: CopiedMailbox, uidvalidity: int) -> f
 
 
 async def keep_incomplete(
-    box: OpenMailbox, client: Heads, listed: Collection[int], compared: Differences
-) -> None:
-    """Bring a mailbox's incomplete copies up to date; it is selected on both sides.
+    box: OpenMailbox,
+    client: Heads,
+    listed: Collection[int],
+    compared: Differences,
+    *,
+    better: Mapping[int, int] = _NONE_BETTER,
+) -> frozenset[int]:
+    """Bring a mailbox's incomplete copies up to date and return whose are left; it is selected on both sides.
 
-    `client` is the source's, `listed` and `compared` are what its listing said. Raises Refused,
-    Unavailable or Stopped.
+    `client` is the source's, `listed` and `compared` are what its listing said. `better` are target UIDs of
+    copies in its stead that another ledger has, by source UID. Raises Refused, Unavailable or Stopped.
     """
     run, wanted = box.run, box.book.incomplete()
     if not wanted and _surely_none(run, box.book.source_name):
-        return
+        return frozenset()
     row = await run.register.read("incomplete copies", lambda conn: _row(conn, box))
     if row is None and not wanted:
-        return
+        return frozenset()
     if run.incomplete is not None:
         run.incomplete.add(box.book.source_name)
     if row is None:
@@ -105,10 +111,11 @@ async def keep_incomplete(
     missing = sorted(uid for uid in wanted if uid in listed and not kept.book.has(uid))
     if missing:
         await _copy(kept, client, missing)
-    await _replaced(box, kept)
+    await _replaced(box, kept, better)
     if run.request.mode is Mode.MIRROR and compared.held is None:
         gone = [uid for uid in kept.book.source_uids() if uid not in listed]
         await _remove(kept, gone)
+    return frozenset(kept.book.source_uids())
 
 
 async def drop_incomplete(run: Run, pair: Pair, row: CopiedMailbox) -> None:
@@ -221,29 +228,30 @@ async def _copy(kept: OpenMailbox, client: Heads, missing: Sequence[int]) -> Non
     await book.drop_skips(())
 
 
-async def _replaced(box: OpenMailbox, kept: OpenMailbox) -> None:
+async def _replaced(box: OpenMailbox, kept: OpenMailbox, better: Mapping[int, int]) -> None:
     """Take incomplete copies away whose messages have whole ones; what the user said of them goes along."""
-    done = [uid for uid in kept.book.source_uids() if box.book.has(uid)]
+    done = {uid: better[uid] for uid in kept.book.source_uids() if uid in better}
+    done |= {uid: box.book.entry(uid).target_uid for uid in kept.book.source_uids() if box.book.has(uid)}
     if not done:
         return
     if box.run.request.mode is not Mode.MIRROR:
-        await _hand_flags_on(box, kept, done)
-    await _remove(kept, done)
+        await _hand_flags_on(kept, done)
+    await _remove(kept, list(done))
 
 
-async def _hand_flags_on(box: OpenMailbox, kept: OpenMailbox, done: Sequence[int]) -> None:
+async def _hand_flags_on(kept: OpenMailbox, done: Mapping[int, int]) -> None:
     """From the flip on flags at the target are the user's: the whole copy gets those of the incomplete one."""
     flags: dict[int, frozenset[bytes]] = {}
     with at_target():
         uids = [kept.book.entry(uid).target_uid for uid in done]
-        await box.target.fetch_flags(
+        await kept.target.fetch_flags(
             [uid for uid in uids if uid != UNKNOWN_UID], lambda uid, now: flags.update({uid: now})
         )
-        for uid, before in zip(done, uids, strict=True):
-            whole, said = box.book.entry(uid).target_uid, flags.get(before)
+        for whole, before in zip(done.values(), uids, strict=True):
+            said = flags.get(before)
             if said and whole != UNKNOWN_UID:
                 with suppress(Refused):  # flags are not worth a message
-                    await box.target.store_flags([whole], said, FlagChange.ADD)
+                    await kept.target.store_flags([whole], said, FlagChange.ADD)
 
 
 async def _remove(kept: OpenMailbox, source_uids: Sequence[int]) -> None:

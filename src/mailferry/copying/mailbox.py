@@ -26,6 +26,7 @@ from mailferry.model.causes import Refused
 from mailferry.model.mail import MailboxStatus, MessageFacts
 from mailferry.observe.crash_points import crash_point
 from mailferry.plan.differences import Comparison, Differences
+from mailferry.plan.mailbox_mapping import INBOX
 from mailferry.remote.imap_client import ImapClient
 
 
@@ -175,9 +176,10 @@ class _MailboxPass:
         held = len(compared.vanished) if compared.held is not None and self._mirror else 0
         source = self._listing.status
         whole = self._work.remaining == 0
+        waits = bool(self._run.left_inbox.uids) and self._book.source_name.upper() == INBOX
         await self._book.note(
             source_uidnext=source.uidnext if whole else None,
-            source_highestmodseq=self._modseq if whole else None,
+            source_highestmodseq=self._modseq if whole and not waits else None,  # None: it is listed again
             source_exists=source.exists if whole else None,
             source_octets=self._work.octets,
             target_uidnext=after.uidnext,

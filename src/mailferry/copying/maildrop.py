@@ -246,6 +246,8 @@ class _Waiting:
     uid: int
     spool: Spool
     sink: MessageSink
+    whole: WholeSink | None
+    """The sink, where it takes messages in one step."""
     pieces: Iterator[bytes] | None = None
 
 
@@ -263,13 +265,18 @@ class _HandingOn:
         self._date: tuple[int, bytes | None] = (0, None)
         self._paused = self._at_it = self._source_waits = False
         self._error: Exception | None = None
+        self._sink: MessageSink | None = None
+        self._whole_sink: WholeSink | None = None
+        """What `_sink` is, where it takes messages in one step."""
 
     def add(self, uid: int, spool: Spool, sink: MessageSink) -> None:
         """Take a whole message."""
         if self._error is not None:
             spool.close()
             return
-        self._queue.append(_Waiting(uid, spool, sink))
+        if sink is not self._sink:  # asked once for all messages of a fetch: it takes as long as a digest
+            self._sink, self._whole_sink = sink, sink if isinstance(sink, WholeSink) else None
+        self._queue.append(_Waiting(uid, spool, sink, self._whole_sink))
         self._octets += spool.size
         if self._octets >= AHEAD:
             self.go_on()
@@ -325,10 +332,10 @@ class _HandingOn:
         sink, spool = message.sink, message.spool
         if message.pieces is None:
             self._date = message.uid, arrival_date(_header_of(spool.head(HEADER_LOOK)))
-            octets = spool.whole()
-            if octets is not None and isinstance(sink, WholeSink):
-                sinks.add(sink)
-                sink.whole(message.uid, memoryview(octets))
+            octets, whole = spool.whole(), message.whole
+            if octets is not None and whole is not None:
+                sinks.add(whole)
+                whole.whole(message.uid, memoryview(octets))
                 return True
             sink.begin(message.uid, spool.size)
             message.pieces = spool.pieces()
@@ -364,5 +371,6 @@ class _HandingOn:
 
 def _header_of(octets: bytes) -> bytes:
     end = octets.find(b"\r\n\r\n")
-    header = octets if end < 0 else octets[:end]
-    return header.partition(b"\n\n")[0]
+    bare = octets.find(b"\n\n", 0, end if end >= 0 else len(octets))
+    end = end if bare < 0 else bare
+    return octets if end < 0 else octets[:end]

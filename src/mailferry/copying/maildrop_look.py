@@ -1,8 +1,9 @@
 """A look at the POP3 maildrop of a source that has IMAP as well, at the end of a pass.
 
-For two things: which UIDL is which message, so that POP3 clients download nothing anew after the flip,
-and messages that IMAP hides. One login a pass at most, and none while INBOX is as it was at the last
-look. What POP3 does not let us do is tried again later and never fails the pass.
+For three things: which UIDL is which message, so that POP3 clients download nothing anew after the flip,
+messages that IMAP hides, and what INBOX lists no more and may still be there. One login a pass at most,
+and none while INBOX is as it was at the last look. What POP3 does not let us do is tried again later and
+never fails the pass.
 """
 
 from __future__ import annotations
@@ -22,15 +23,18 @@ from mailferry.copying.maildrop_numbers import STRIKES
 from mailferry.copying.maildrop_session import NotNow, open_maildrop
 from mailferry.copying.results import MaildropView, Waits
 from mailferry.copying.sides import Pair
+from mailferry.copying.still_over_pop3 import Staying, copies_that_stay, nothing_over_pop3
 from mailferry.copying.uidl_learning import InboxSide, Learnt, UidlLearner
-from mailferry.model.causes import RemoteFailure, Unavailable
+from mailferry.model.causes import Cause, RemoteFailure, Unavailable
+from mailferry.model.mail import DIGEST_OCTETS
 from mailferry.observe.log import get_log
 from mailferry.plan.mailbox_mapping import INBOX
 from mailferry.plan.retry import skip_is_due
+from mailferry.plan.still_shown import OverPop3
 from mailferry.remote.pop3_client import Pop3Client
 from mailferry.store import ledger, mailboxes, maildrops, skipped, uidls
 from mailferry.store.database import db_now
-from mailferry.store.ledger_blocks import pack_uids, unpack_uids
+from mailferry.store.ledger_blocks import LedgerEntry, pack_uids, unpack_uids
 from mailferry.store.maildrops import Maildrop
 from mailferry.store.uidls import FactsOf, UidlFact
 
@@ -102,7 +106,7 @@ async def look_at_maildrop(run: Run, pair: Pair) -> None:
     look = await standing_of(run)
     evidence = replace(run.result.evidence, pop3_messages=look.known.shown, pop3_unpaired=hidden)
     run.result.evidence = evidence
-    if not look.due:
+    if not look.due and not run.left_inbox.uids:
         return
     run.result.maildrop_asked = True
     try:
@@ -115,6 +119,8 @@ async def look_at_maildrop(run: Run, pair: Pair) -> None:
         if not pair.usable or run.stopped:
             raise
         _log.info("the maildrop cannot be looked at", cause=failure.cause.value, why=failure.text)
+        if failure.cause is Cause.PROTOCOL_DISABLED:
+            await nothing_over_pop3(run, pair.target)
 
 
 class _Look:
@@ -126,8 +132,8 @@ class _Look:
         self._known = known
         self._inbox = inbox
         self._facts: list[UidlFact] = []
-        self._brought: frozenset[bytes] = frozenset()
-        """Names of messages that came over POP3 in earlier passes."""
+        self._brought: Mapping[bytes, LedgerEntry | None] = {}
+        """Names of messages that POP3 alone showed in earlier passes, with their copies."""
         self._elsewhere = Elsewhere(run, pair)
 
     @classmethod
@@ -138,7 +144,7 @@ class _Look:
             "uidl facts",
             lambda conn: (
                 uidls.facts(conn, account_id, FactsOf.SOURCE),
-                frozenset(fact.uidl for fact in uidls.facts(conn, account_id, FactsOf.HIDDEN)),
+                _brought(conn, account_id),
             ),
         )
         elsewhere = Elsewhere(run, pair)
@@ -184,7 +190,13 @@ class _Look:
         hidden: Mapping[bytes, int] = {}
         if not unread:
             numbers = [number for number in learnt.unpaired if number not in elsewhere]
-            hidden = await self._bring_over(pop, listed, numbers)
+            staying = await self._copies_that_stay(listed, learnt, numbers)
+            hidden = await self._bring_over(
+                pop,
+                listed,
+                numbers,
+                HiddenMail(run, pop, self._pair.target, staying=staying, in_inbox=learnt.uids),
+            )
         own = listed.uidls()
         run.result.maildrop = MaildropView(
             own,
@@ -202,18 +214,36 @@ class _Look:
         """Return what is known without the pairs of shown messages that INBOX shows no more.
 
         A message that left the days which IMAP shows is not gone while POP3 shows it: it has to be found
-        to be hidden, or it would be missing at the target. INBOX is asked only where a copy is missing.
-        Before any whole look over IMAP the numbers may be our own, of a time without IMAP: then none holds.
+        to be hidden, or it would be missing at the target, or its copy would go. INBOX is asked only where a
+        copy is missing or waits. Before any whole look over IMAP the numbers may be our own, of a time
+        without IMAP: then none holds.
         """
         account_id = self._run.request.account_id
         shown = set(listed.names.values())
         copied = await self._run.register.read("copied", lambda conn: _copied_of_inbox(conn, account_id))
-        doubted = {f.uid for f in self._facts if f.uid is not None and f.uidl in shown} - copied
+        paired = {f.uid for f in self._facts if f.uid is not None and f.uidl in shown}
+        missing, waiting = paired - copied, paired & self._run.left_inbox.uids
+        doubted = missing | waiting
         if doubted:
             doubted -= set(await self._inbox.uids())
-        if doubted and self._known.lonely is None:
+        if doubted & missing and self._known.lonely is None:
             return [fact for fact in self._facts if fact.uid is None]
         return [fact for fact in self._facts if fact.uid not in doubted]
+
+    async def _copies_that_stay(self, listed: Listed, learnt: Learnt, hidden: list[int]) -> Staying:
+        """See to the copies of what INBOX lists no more, now that POP3 has said what is there still."""
+        waiting = self._run.left_inbox.uids
+        if not waiting:
+            return Staying()
+        digests = {fact.uidl: fact.digest for fact in (*self._facts, *learnt.facts)}
+        shown = [
+            OverPop3(name, digests[name][:DIGEST_OCTETS], learnt.unpaired[number])
+            for number, name in ((number, listed.names[number]) for number in hidden)
+        ]
+        sure = self._facts if self._known.lonely is not None else ()  # else the numbers may be our own
+        names = {fact.uid: fact.uidl for fact in sure if fact.uid is not None and fact.uid in waiting}
+        there = await self._inbox.uids()
+        return await copies_that_stay(self._run, self._pair.target, shown, there, names, self._brought)
 
     def _clock(self) -> Callable[[], bool]:
         """A slice, or half of what is left of the budget."""
@@ -245,18 +275,27 @@ class _Look:
                 "copied elsewhere", lambda conn: uidls.learn(conn, account_id, FactsOf.SOURCE, settled)
             )
 
-    async def _bring_over(self, pop: Pop3Client, listed: Listed, numbers: list[int]) -> Mapping[bytes, int]:
+    async def _bring_over(
+        self, pop: Pop3Client, listed: Listed, numbers: list[int], mail: HiddenMail
+    ) -> Mapping[bytes, int]:
         """Copy them as far as the slice reaches."""
         run = self._run
         limits = run.desk.limits
         if not run.request.last:
             run.begin_slice(limits.slice_seconds)
         try:
-            return await HiddenMail(run, pop, self._pair.target).bring_over(listed, sorted(numbers))
+            return await mail.bring_over(listed, sorted(numbers))
         except Unavailable as failure:
             if pop.closed and self._pair.usable:
                 raise NotNow(Waits(PAUSE_SECONDS, failure.text)) from failure
             raise
+
+
+def _brought(conn: Connection, account_id: int) -> dict[bytes, LedgerEntry | None]:
+    row = mailboxes.over_pop3(conn, account_id)
+    kept = ledger.Ledger() if row is None else ledger.load(conn, row.id)
+    known = uidls.facts(conn, account_id, FactsOf.HIDDEN)
+    return {fact.uidl: kept.find(fact.uid or 0) for fact in known}
 
 
 def _copied_of_inbox(conn: Connection, account_id: int) -> frozenset[int]:

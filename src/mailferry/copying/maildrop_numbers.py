@@ -6,7 +6,7 @@ A name that is new gets the next number, for ever. A message that comes under an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection
 
@@ -94,14 +94,21 @@ class Numbers:
         await self._store(learnt, [names[uid] for uid in pairs.values() if uid in names])
         return len(pairs)
 
-    async def forget_gone(self, book: MailboxBook, listed: Listed) -> None:
-        """Drop names that are neither shown nor in the ledger; the highest number is never given again."""
+    async def forget_gone(
+        self, book: MailboxBook, listed: Listed, incomplete: Collection[int] = frozenset()
+    ) -> None:
+        """Drop names that are neither shown nor in the ledger nor have an `incomplete` copy.
+
+        The highest number is never given again.
+        """
         shown = set(listed.names.values())
         highest = max((fact.uid or 0 for fact in self._by_name.values()), default=0)
         gone = [
             fact.uidl
             for fact in self._by_name.values()
-            if fact.uidl not in shown and fact.uid not in {None, highest} and not book.has(fact.uid or 0)
+            if fact.uidl not in shown
+            and fact.uid not in {None, highest, *incomplete}
+            and not book.has(fact.uid or 0)
         ]
         await self._store([], gone)
 

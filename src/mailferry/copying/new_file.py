@@ -22,7 +22,10 @@ class NewFile:
         self.path = path
         if path.exists() or path.is_symlink():
             raise FileExistsError(errno.EEXIST, "exists already", str(path))
-        descriptor, self._beside = tempfile.mkstemp(prefix=".unfinished-", dir=path.parent)  # mode 0600
+        try:
+            descriptor, self._beside = tempfile.mkstemp(prefix=".unfinished-", dir=path.parent)  # mode 0600
+        except OSError as error:  # about the file that was asked for
+            raise OSError(error.errno, error.strerror, str(path)) from error
         self.stream = os.fdopen(descriptor, "w+b")
 
     def __enter__(self) -> Self:

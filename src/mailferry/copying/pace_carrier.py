@@ -116,6 +116,10 @@ class PacedCarrier:
         """Keep no addresses any more."""
         self._inner.forget_ends()
 
+    def wait_for(self, octets: int) -> None:
+        """Wait for more octets at a time."""
+        self._inner.wait_for(octets)
+
     def drop_if_killed(self) -> None:
         """When this process is killed, take back what was not sent yet."""
         self._inner.drop_if_killed()

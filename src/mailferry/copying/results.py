@@ -160,6 +160,8 @@ class PassResult:
     known_skips: int = 0
     """Messages of the listings with a named reason from an earlier pass, not tried again this time."""
     deleted: int = 0
+    stayed: int = 0
+    """Copies whose messages IMAP lists no more and POP3 still shows."""
     moved: int = 0
     """Messages that the source moved to another mailbox, moved at the target as well."""
     reflagged: int = 0

@@ -141,7 +141,7 @@ def _note_counts(conn: Connection, account_id: int, request: PassRequest, result
         cause_text=None,
         next_retry_at=None,
     )
-    if request.approved and result.deleted:
+    if request.approved and (result.deleted or result.stayed):
         accounts.note(conn, account_id, approved_at=None)  # the next deletions ask again
 
 

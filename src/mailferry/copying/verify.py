@@ -33,10 +33,13 @@ from mailferry.store.uidls import FactsOf
 AT_ONCE = 200
 
 
-async def verify_account(desk: CopyDesk, account_id: int, tell: Tell, *, sample: float = 1.0) -> Verification:
+async def verify_account(
+    desk: CopyDesk, account_id: int, tell: Tell, *, sample: float = 1.0, into: Verification | None = None
+) -> Verification:
     """Compare all mailboxes; bodies of a `sample` share (0 to 1) of the messages, the same ones each time.
 
-    `tell` hears of each difference. Raises Refused or Unavailable when a server ends it.
+    `tell` hears of each difference; the sums grow in `into`, so that somebody can look on.
+    Raises Refused or Unavailable when a server ends it.
     """
 
     def read(
@@ -49,7 +52,7 @@ async def verify_account(desk: CopyDesk, account_id: int, tell: Tell, *, sample:
         )
 
     rows, hidden, incomplete = await desk.database.read("mailboxes", read)
-    found, chosen = Verification(tell), Sample(account_id, sample)
+    found, chosen = into or Verification(tell), Sample(account_id, sample)
     ends = desk.endpoints
     if ends.source_imap is None:
         inbox = next(iter(rows), None)

@@ -27,7 +27,7 @@ from mailferry.plan.mailbox_mapping import INBOX
 from mailferry.remote.imap_client import ImapClient
 from mailferry.remote.pop3_client import Pop3Client
 from mailferry.store import ledger, maildrops, skipped, uidls
-from mailferry.store.ledger_blocks import Ledger
+from mailferry.store.ledger_blocks import Ledger, LedgerEntry
 from mailferry.store.mailboxes import CopiedMailbox
 from mailferry.store.uidls import FactsOf, UidlFact
 
@@ -222,20 +222,25 @@ class _Check:
 
     async def _judge(self, session: _Session, names: Sequence[bytes], mine: Mapping[bytes, bytes]) -> None:
         """Read the copies of messages and compare them."""
-        copies = {name: self._copy(name) for name in names}
+        copies = {name: self._entry(name).target_uid for name in names}
         theirs = await copies_digests(session.target, sorted(copies.values()))
         for name in names:
             if name not in mine or copies[name] not in theirs:
                 self._differs(name, Fault.UNREADABLE, "target" if name in mine else "source")
                 continue
             self._found.bodies_compared += 1
-            if mine[name] != theirs[copies[name]]:
+            if mine[name] == theirs[copies[name]]:
+                continue
+            if self._of is FactsOf.HIDDEN and theirs[copies[name]] == self._entry(name).digest:
+                # IMAP gave it, and POP3 may give its header alone: the copy is as it was sent
+                self._differs(name, Fault.UNREADABLE, "source")
+            else:
                 self._differs(name, Fault.BODY_DIFFERS)
 
-    def _copy(self, name: bytes) -> int:
+    def _entry(self, name: bytes) -> LedgerEntry:
         entry = self._books.kept.find(self._numbers[name])
         assert entry is not None
-        return entry.target_uid
+        return entry
 
     def _differs(self, name: bytes, fault: Fault, side: str = "") -> None:
         detail = f"{side} UIDL {name.decode('latin-1')}".strip()

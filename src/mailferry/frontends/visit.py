@@ -7,6 +7,7 @@ a login is judged the client is read no further than its dialogue keeps octets.
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from mailferry.frontends.guests import Guest
@@ -28,6 +29,7 @@ from mailferry.model.causes import Answer
 from mailferry.net.carrier import Carrier, ClosedReason, HandshakeFailed
 from mailferry.net.proxy_gate import IpNetwork, is_trusted
 from mailferry.net.relay import IDLE_LIMIT_SECONDS
+from mailferry.net.silence import unwatch, watch
 from mailferry.net.tls_server import ServerContexts
 from mailferry.observe.log import Log, session_id
 from mailferry.wire.proxy_header import Endpoint
@@ -90,12 +92,13 @@ class Visit:
         "_holds",
         "_judging",
         "_late",
-        "_limit",
         "_log",
         "_on_over",
         "_on_served",
+        "_paused",
         "_reactor",
         "_terms",
+        "due",
         "session_id",
     )
 
@@ -119,10 +122,11 @@ class Visit:
         self._on_over = on_over
         self._on_served = on_served
         self._at = _At.TALK
-        self._full = False
+        self._full = self._paused = False
         self._late = False
         self._finished = False
-        self._limit: IDelayedCall | None = None
+        self.due = math.inf
+        """When the time for the login is over, by the reactor's clock."""
         self._judging: Deferred[Admission] | None = None
         self._holds = 1  # the client's carrier; a judgement and a session nobody wants count as well
         implicit = terms.tls is TlsMode.IMPLICIT
@@ -136,7 +140,8 @@ class Visit:
 
     def begin(self) -> None:
         """Start the time limit, TLS where it comes first, and the conversation."""
-        self._limit = self._reactor.callLater(self._terms.login_seconds, self._time_is_over)
+        self.due = self._reactor.seconds() + self._terms.login_seconds
+        watch(self, self._reactor)
         self._carrier.attach(self)
         if self._terms.tls is TlsMode.IMPLICIT:
             self._upgrade(self._dialogue.start)
@@ -179,7 +184,7 @@ class Visit:
         if self._at is not _At.LEAVING:
             self._debug("client gone before login", why=str(reason))
         self._at = _At.LEAVING
-        self._end_limit()
+        unwatch(self, self._reactor)
         self._drop_judgement()
         self._release()
 
@@ -205,10 +210,10 @@ class Visit:
     def _match_reading(self) -> None:
         if self._at is _At.SERVED:
             return
-        if self._full or self._dialogue.full:
-            self._carrier.pause()
-        else:
-            self._carrier.resume()
+        hold = self._full or self._dialogue.full
+        if hold is not self._paused:
+            self._paused = hold
+            (self._carrier.pause if hold else self._carrier.resume)()
 
     def _upgrade(self, go_on: Callable[[], list[Action]]) -> None:
         self._at = _At.HANDSHAKE
@@ -241,8 +246,7 @@ class Visit:
         )
         self._holds += 1
         judging = self._judging = self._gate.admit(attempt)
-        judged = judging.addCallbacks(self._judged, self._not_judged)
-        judged.addErrback(self._broken).addCallback(self._release)
+        judging.addCallbacks(self._judged, self._not_judged).addBoth(self._judgement_over)
 
     def _judged(self, admission: Admission) -> None:
         self._judging = None
@@ -261,6 +265,11 @@ class Visit:
         if self._at is _At.JUDGEMENT:
             self._deny(Denied(Answer.TEMPORARY, TRY_AGAIN))
 
+    def _judgement_over(self, fault: Failure | None) -> None:
+        if fault is not None:
+            self._broken(fault)
+        self._release()
+
     def _deny(self, denied: Denied) -> None:
         self._at = _At.TALK
         self._perform(self._dialogue.answer(denied))
@@ -273,7 +282,7 @@ class Visit:
             self._turn_away(admission)
             return
         self._at = _At.SERVED
-        self._end_limit()
+        unwatch(self, self._reactor)
         served = Served(
             self._carrier,
             admission,
@@ -311,17 +320,12 @@ class Visit:
                 self._at = _At.TALK
             judging.cancel()
 
-    def _time_is_over(self) -> None:
-        self._limit = None
+    def silent_for_too_long(self) -> None:
+        """Send the client away: the time for its login is over, whatever it sent meanwhile."""
         self._late = True
         if self._at is not _At.JUDGEMENT:
             self._debug("no login in time")
             self._carrier.abort()
-
-    def _end_limit(self) -> None:
-        if self._limit is not None and self._limit.active():
-            self._limit.cancel()
-        self._limit = None
 
     def _leave(self, reason: str) -> None:
         if self._at is not _At.LEAVING:

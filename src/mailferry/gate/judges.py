@@ -17,7 +17,7 @@ from twisted.internet import task
 
 from mailferry.gate.admission import LoginAttempt
 from mailferry.gate.place import Place
-from mailferry.model.access import Credentials, Server
+from mailferry.model.access import Credentials, Server, Side
 from mailferry.model.causes import CAUSES, Answer, Cause, Refused, RemoteFailure
 from mailferry.model.profile import Profile
 from mailferry.net.connect import Connector
@@ -31,6 +31,8 @@ from mailferry.wire.proxy_header import Endpoint
 
 BUSY_PATIENCE_SECONDS = 10.0
 BUSY_PAUSE_SECONDS = 1.0
+TOLD_SECONDS = 1.0
+"""How often the metrics are told that a side is as reachable as before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Judges:
         self._target = target
         self._reactor = reactor
         self._kept_out = kept_out
+        self._told_up: dict[Side, tuple[bool, float]] = {}
 
     async def ask_source(self, place: Place, attempt: LoginAttempt) -> Judgement:
         """Log in at the source; over its other protocol where it does not speak the login's."""
@@ -80,7 +83,7 @@ class Judges:
         judged = await self._ask_patiently(server, credentials, profile, place.account)
         verdict = "unavailable" if judged.outcome is Outcome.UNAVAILABLE else judged.outcome.value
         metrics.SOURCE_CHECKS.add(provider=profile.profile_id, verdict=verdict)
-        metrics.BACKEND_UP.put(float(judged.cause is not Cause.SERVER_DOWN), side="source")
+        self._tell_up(Side.SOURCE, judged)
         return judged
 
     async def ask_target(self, place: Place, attempt: LoginAttempt) -> Judgement:
@@ -93,8 +96,16 @@ class Judges:
         told = attempt.client if self._target.learn_clients(attempt.protocol) else None
         generic = self._profiles["generic"]
         judged = await self._ask(server, credentials, generic, client=told, door=attempt.door)
-        metrics.BACKEND_UP.put(float(judged.cause is not Cause.SERVER_DOWN), side="target")
+        self._tell_up(Side.TARGET, judged)
         return judged
+
+    def _tell_up(self, side: Side, judged: Judgement) -> None:
+        """Tell the metrics whether the side could be reached: at once when that changes, else once a second."""
+        up, now = judged.cause is not Cause.SERVER_DOWN, self._reactor.seconds()
+        was, told_at = self._told_up.get(side, (not up, now))
+        if up is not was or now - told_at >= TOLD_SECONDS:
+            self._told_up[side] = (up, now)
+            metrics.BACKEND_UP.put(float(up), side=side.value)
 
     async def _ask_patiently(
         self, server: Server, credentials: Credentials, profile: Profile, account: Account | None

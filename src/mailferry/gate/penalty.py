@@ -276,16 +276,17 @@ class Penalty:
     # --- after it
 
     def _note_soon(self, keys: TryKeys, leave: _Leave, cause: Cause | None, *, accepted: bool) -> None:
-        noting = defer.Deferred.fromCoroutine(self._note(keys, leave, cause, accepted=accepted))
+        """Write down in the background what became of a try, where there is anything to write."""
+        reopened = accepted and leave.good_refused > 0
+        if leave.row is None and not reopened:
+            return
+        noting = defer.Deferred.fromCoroutine(self._note(keys, leave, cause, reopened=reopened))
         self._noting.add(noting)
         noting.addBoth(lambda _: self._noting.discard(noting))
 
-    async def _note(self, keys: TryKeys, leave: _Leave, cause: Cause | None, *, accepted: bool) -> None:
-        """Write down what became of a try; one that cannot be written goes on to count."""
+    async def _note(self, keys: TryKeys, leave: _Leave, cause: Cause | None, *, reopened: bool) -> None:
+        """Write it down; a try that cannot be written goes on to count."""
         row = leave.row
-        reopened = accepted and leave.good_refused > 0
-        if row is None and not reopened:
-            return
 
         def write(conn: Connection) -> None:
             if row is not None and cause is None:

@@ -130,12 +130,6 @@ def _digest_of_lines(lines: list[bytes]) -> str:
     return hashlib.sha256(b"".join(line + b"\r\n" for line in lines)).hexdigest()
 
 
-def digest_as_downloaded(octets: bytes) -> str:
-    """Return what a POP3 program's digest of a message is: the last line always ends there."""
-    whole = octets if octets.endswith(b"\r\n") else octets + b"\r\n"
-    return hashlib.sha256(whole).hexdigest()
-
-
 def _listing_command(client: imaplib.IMAP4) -> str:
     """Return XLIST where roles are shown there only (Tencent, Aliyun), as mail programs do."""
     offered = b" ".join(client.capability()[1]).upper().split()

@@ -58,7 +58,7 @@ class FrontendDialogue(ABC):
         webmail: bool = False,
         refused_text: str = REFUSED_TEXT,
     ) -> None:
-        self._refused = Denied(Answer.REFUSED, refused_text)
+        self._refused_text = refused_text
         self._hostname = visible(hostname)
         self._offers_tls = tls_available and not tls_active
         self._takes_login = tls_active or plaintext_login
@@ -78,7 +78,8 @@ class FrontendDialogue(ABC):
     @property
     def full(self) -> bool:
         """Whether the client should not be read now."""
-        return self._state in {State.ASKING, State.GRANTED} and self.held > RESIDUAL_LIMIT
+        waits = self._state is State.ASKING or self._state is State.GRANTED
+        return waits and self.held > RESIDUAL_LIMIT
 
     @abstractmethod
     def start(self) -> list[Action]:
@@ -196,7 +197,7 @@ class FrontendDialogue(ABC):
         try:
             credentials = typed_credentials(name, password, authzid)
         except RefusedAtTheDoor:
-            self._deny(self._refused)
+            self._deny(Denied(Answer.REFUSED, self._refused_text))
             return
         self._state = State.ASKING
         self._out.append(Attempt(credentials, mechanism, self._speaks_for))

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator, Sequence
+from functools import lru_cache
 from typing import NoReturn
 
 from mailferry.login.actions import Failed, Proved, Stage
-from mailferry.login.imap_login_forms import LoginForm, NoForm, check_credentials, login_forms
+from mailferry.login.imap_login_forms import LoginForm, NoForm, check_credentials, login_forms, offered_by
 from mailferry.login.scripted_backend import BROKEN, Broken, Script, ScriptedBackend, Wait
 from mailferry.model.access import Credentials, TlsMode
 from mailferry.model.profile import Profile, SendId
@@ -35,6 +36,12 @@ _TELLING = re.compile(rb"\* +(?:\d+ +)?(?:OK|NO|BAD|BYE|PREAUTH|CAPABILITY)(?![^
 """The untagged responses that a login reads."""
 
 IdPairs = Sequence[tuple[str, str]]
+
+
+@lru_cache(maxsize=64)  # we say the same of ourselves at each login
+def _id(pairs: tuple[tuple[str, str], ...]) -> bytes:
+    words = [quoted(word.encode("utf-8")) for pair in pairs for word in pair]
+    return b"ID (" + b" ".join(words) + b")"
 
 
 def _in_id(client: Endpoint) -> tuple[tuple[str, str], ...]:
@@ -111,7 +118,7 @@ class ImapBackend(ScriptedBackend[Response]):
             yield from self._run(b"CAPABILITY")
         if self._forwarded or (self._client_id and self._profile.send_id in {SendId.BEFORE, SendId.BOTH}):
             self._stage = Stage.LOGIN
-            yield from self._run(self._id(self._client_id + self._forwarded))
+            yield from self._run(_id(self._client_id + self._forwarded))
         failed = yield from self._login()
         if failed:
             return failed
@@ -141,9 +148,10 @@ class ImapBackend(ScriptedBackend[Response]):
         """Try the forms in turn; a form that the server does not understand gives way to the next."""
         self._stage = Stage.LOGIN
         known = self._capabilities or ()
+        offered = offered_by(known)
         try:
             forms = login_forms(
-                self._credentials, self._profile, known, secure=self._tls_mode is not TlsMode.NONE
+                self._credentials, self._profile, offered, secure=self._tls_mode is not TlsMode.NONE
             )
         except NoForm as fault:
             self._stage = Stage.CAPABILITY
@@ -153,7 +161,7 @@ class ImapBackend(ScriptedBackend[Response]):
         failure: Failed | None = None
         for form in forms:
             self._notes.clear()
-            done, complete = yield from self._send_form(form, known)
+            done, complete = yield from self._send_form(form, offered)
             if done.status == b"OK":
                 if not complete:
                     raise Broken("a login accepted before the password was sent")
@@ -166,11 +174,11 @@ class ImapBackend(ScriptedBackend[Response]):
         return failure
 
     def _send_form(
-        self, form: LoginForm, known: tuple[bytes, ...]
+        self, form: LoginForm, offered: frozenset[bytes]
     ) -> Generator[Wait, Response | None, tuple[Tagged, bool]]:
         """Send one form; returns the server's answer and whether the whole form was sent."""
         tag = next(self._tags)
-        left = form.segments(tag, frozenset(word.upper() for word in known))
+        left = form.segments(tag, offered)
         self._send(left.pop(0))
         while True:
             answer = yield Wait.ANSWER
@@ -193,7 +201,7 @@ class ImapBackend(ScriptedBackend[Response]):
                 yield from self._run_all(identify)
             return Proved(offered, "LOGIN", self._buffer.take_rest())
         commands = [b'LIST "" ""']
-        if b"NAMESPACE" in {word.upper() for word in offered}:
+        if b"NAMESPACE" in offered_by(offered):
             commands.insert(0, b"NAMESPACE")
         for command in commands:
             done = yield from self._run_all([*identify, command])
@@ -209,11 +217,7 @@ class ImapBackend(ScriptedBackend[Response]):
         wanted = self._profile.send_id
         if not self._client_id or wanted in {SendId.NEVER, SendId.BEFORE}:
             return []
-        return [self._id(self._client_id)]
-
-    def _id(self, pairs: Sequence[tuple[str, str]]) -> bytes:
-        words = [quoted(word.encode("utf-8")) for pair in pairs for word in pair]
-        return b"ID (" + b" ".join(words) + b")"
+        return [_id(self._client_id)]
 
     def _run(self, command: bytes) -> Generator[Wait, Response | None, Tagged]:
         return (yield from self._run_all([command]))
@@ -273,23 +277,22 @@ class ImapBackend(ScriptedBackend[Response]):
 
     def _next_answer(self) -> Response | None:
         while True:
-            if len(self._parts) % 2:
-                octets = self._literal_after(self._parts[-1])
-                if octets is not None:
-                    if len(self._buffer) < octets:
-                        return None
-                    self._parts.append(self._buffer.take(octets))
-                    continue
+            if len(self._parts) % 2 == 0:
+                line = self._buffer.next_line()
+                if line is None:
+                    return None
+                self._parts.append(line)
+                if len(self._parts) > 1 and sum(map(len, self._parts)) > 2 * MAX_LITERAL_OCTETS:
+                    raise Broken("an answer of too many octets")
+            octets = self._literal_after(self._parts[-1])
+            if octets is None:
                 return self._parsed()
-            line = self._buffer.next_line()
-            if line is None:
+            if len(self._buffer) < octets:
                 return None
-            self._parts.append(line)
-            if sum(map(len, self._parts)) > 2 * MAX_LITERAL_OCTETS:
-                raise Broken("an answer of too many octets")
+            self._parts.append(self._buffer.take(octets))
 
     def _literal_after(self, line: bytes) -> int | None:
-        if len(self._parts) == 1 and is_free_text(line):
+        if not line.endswith(b"}") or (len(self._parts) == 1 and is_free_text(line)):
             return None
         try:
             announced = announced_literal(line)

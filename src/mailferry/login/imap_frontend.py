@@ -6,6 +6,7 @@ Commands are read with their literals, also those that follow a denied login.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import ClassVar
 
 from mailferry.login.actions import Action, Denied, Granted, Send
@@ -77,10 +78,7 @@ class ImapFrontend(FrontendDialogue):
         return True
 
     def _offered(self) -> bytes:
-        words = _CAPABILITIES
-        if self._offers_tls:
-            words += b" STARTTLS"
-        return words + (b" AUTH=PLAIN AUTH=LOGIN" if self._takes_login else b" LOGINDISABLED")
+        return _offer(self._offers_tls, self._takes_login)
 
     def _capability(self, command: Command) -> None:
         self._no_arguments(command)
@@ -149,9 +147,7 @@ class ImapFrontend(FrontendDialogue):
         return self._takes_login
 
     def _say_granted(self, granted: Granted) -> None:
-        words = [word for word in granted.capabilities if _passes(word)]
-        code = b"[CAPABILITY %s] " % b" ".join(words) if words else b""
-        self._tagged(b"OK", code + b"Logged in")
+        self._tagged(b"OK", _shown(granted.capabilities) + b"Logged in")
 
     def _say_denied(self, denied: Denied) -> None:
         code = b"AUTHENTICATIONFAILED" if denied.answer is Answer.REFUSED else b"UNAVAILABLE"
@@ -186,6 +182,20 @@ class ImapFrontend(FrontendDialogue):
         b"LOGIN": _login,
         b"AUTHENTICATE": _authenticate,
     }
+
+
+@lru_cache
+def _offer(offers_tls: bool, takes_login: bool) -> bytes:
+    """Return the capabilities of a listener as it stands."""
+    words = _CAPABILITIES + (b" STARTTLS" if offers_tls else b"")
+    return words + (b" AUTH=PLAIN AUTH=LOGIN" if takes_login else b" LOGINDISABLED")
+
+
+@lru_cache(maxsize=64)  # a backend offers the same to everybody
+def _shown(capabilities: tuple[bytes, ...]) -> bytes:
+    """Return the response code that shows a backend's capabilities, if it has any to show."""
+    words = [word for word in capabilities if _passes(word)]
+    return b"[CAPABILITY %s] " % b" ".join(words) if words else b""
 
 
 def _passes(word: bytes) -> bool:

@@ -6,8 +6,8 @@ Each form is a list of segments; a continuation is waited for between two of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from mailferry.login.names import safe_name, safe_password
 from mailferry.model.access import Credentials
@@ -44,12 +44,17 @@ class LoginForm:
         return done if self.response is None else [*done, self.response + b"\r\n"]
 
 
+@lru_cache(maxsize=64)  # a server offers the same at each login
+def offered_by(capabilities: tuple[bytes, ...]) -> frozenset[bytes]:
+    """Return a server's capabilities as they are looked up: in upper case."""
+    return frozenset(word.upper() for word in capabilities)
+
+
 def login_forms(
-    credentials: Credentials, profile: Profile, capabilities: Iterable[bytes], *, secure: bool
+    credentials: Credentials, profile: Profile, offered: frozenset[bytes], *, secure: bool
 ) -> list[LoginForm]:
-    """Return the forms to try; raises `NoForm` when there is none."""
+    """Return the forms to try where `offered` is; raises `NoForm` when there is none."""
     check_credentials(credentials)
-    offered = frozenset(word.upper() for word in capabilities)
     disabled = b"LOGINDISABLED" in offered
     if disabled and not secure:
         raise NoForm("the server takes no login without TLS", "PRIVACYREQUIRED")

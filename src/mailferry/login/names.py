@@ -7,6 +7,7 @@ stay octets: 1 to 255, without NUL, CR and LF, which no login form of both proto
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from mailferry.model.access import MAX_PASSWORD_OCTETS, Credentials, Secret
@@ -16,7 +17,8 @@ MAX_NAME_OCTETS = 320
 """A local part of 64 octets, `@`, a domain of 255 (RFC 5321 4.5.3.1)."""
 
 _UNSAFE = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_LINE_OCTETS = (b"\0", b"\r", b"\n")
+_LINE_OCTETS = re.compile(rb"[\0\r\n]")
+_SEPARATOR = re.compile(f"[{re.escape(MASTER_SEPARATORS)}]")
 
 
 class RefusedAtTheDoor(ValueError):
@@ -33,7 +35,7 @@ def typed_credentials(name: bytes, password: bytes, authzid: bytes = b"") -> Cre
         decoded = name.decode("utf-8")
     except UnicodeDecodeError:
         raise RefusedAtTheDoor("a name that is not UTF-8") from None
-    if any(separator in decoded for separator in MASTER_SEPARATORS):
+    if _SEPARATOR.search(decoded):
         raise RefusedAtTheDoor("a separator of master users in a name")
     if not safe_name(decoded):
         raise RefusedAtTheDoor("a control character in a name")
@@ -51,4 +53,4 @@ def safe_name(name: str) -> bool:
 
 def safe_password(password: bytes) -> bool:
     """Whether a password can be sent to a server by every login form."""
-    return 0 < len(password) <= MAX_PASSWORD_OCTETS and not any(octet in password for octet in _LINE_OCTETS)
+    return 0 < len(password) <= MAX_PASSWORD_OCTETS and _LINE_OCTETS.search(password) is None

@@ -71,12 +71,3 @@ class MessageFacts(NamedTuple):
     flags: frozenset[bytes]
     internal_date: bytes
     size: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class MessageKey:
-    """Where a message lies at the source, for ever."""
-
-    mailbox: bytes
-    uidvalidity: int
-    uid: int

@@ -16,6 +16,8 @@ ANY_MAILBOX = b""
 """Stands for the name of a mailbox that nobody told."""
 BELOW = b"\0"
 """Behind a mailbox's name: all mailboxes below it in the hierarchy."""
+ALL_THAT_COMES = 1 << 62
+"""Stands for more octets than a connection carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,28 @@ class Tap(Protocol):
         ...
 
     @property
+    def unseen_to_client(self) -> int:
+        """How many of the server's next octets go to the client as they are, whatever they say.
+
+        So many at most need not be shown to the tap; whoever passes some on tells it by `passed_to_client`,
+        and has the same session before him as if he had shown them. 0 while each octet may matter.
+        """
+        ...
+
+    def passed_to_client(self, octets: int) -> None:
+        """Learn that so many octets of the server's, `unseen_to_client` at most, went on unseen."""
+        ...
+
+    @property
+    def unseen_to_server(self) -> int:
+        """The same of the client's next octets."""
+        ...
+
+    def passed_to_server(self, octets: int) -> None:
+        """The same of the client's octets."""
+        ...
+
+    @property
     def resting(self) -> bool:
         """Whether the session stands between commands (or in IMAP's IDLE) with nothing in flight."""
         ...
@@ -74,6 +98,26 @@ class Tap(Protocol):
     def in_idle(self) -> bool:
         """Whether the session stands in IMAP's IDLE (RFC 2177)."""
         ...
+
+
+class SeesAll:
+    """The part of a tap that wants to see each octet."""
+
+    @property
+    def unseen_to_client(self) -> int:
+        """None goes on unseen."""
+        return 0
+
+    def passed_to_client(self, octets: int) -> None:
+        """Nothing went on unseen."""
+
+    @property
+    def unseen_to_server(self) -> int:
+        """None goes on unseen."""
+        return 0
+
+    def passed_to_server(self, octets: int) -> None:
+        """Nothing went on unseen."""
 
 
 @runtime_checkable

@@ -129,7 +129,7 @@ class BorrowingUser(Protocol):
 
 
 class PouringUser(BorrowingUser, Protocol):
-    """A BorrowingUser that writes all it is lent to one other carrier, as it is.
+    """A BorrowingUser that writes what it is lent to one other carrier as it is, all of it or for a while.
 
     A carrier that can hands octets there without reading them, and tells how many.
     """
@@ -139,8 +139,13 @@ class PouringUser(BorrowingUser, Protocol):
         """The other carrier."""
         ...
 
+    @property
+    def unseen(self) -> int:
+        """How many of the next octets may go there so, and never one more."""
+        ...
+
     def poured(self, octets: int) -> None:
-        """Learn that so many went there."""
+        """Learn that so many go there now."""
         ...
 
 
@@ -202,6 +207,13 @@ class Carrier(Protocol):
 
     def expect_bulk(self) -> None:
         """Read and send larger pieces from now on, for a copy: fewer steps, more memory."""
+        ...
+
+    def wait_for(self, octets: int) -> None:
+        """Hand on nothing before so many octets came, or the peer closed; 1 takes that back.
+
+        A hint, for a caller who knows that they will come and that nobody waits for the first of them.
+        """
         ...
 
     def drop_if_killed(self) -> None:

@@ -10,6 +10,7 @@ import contextlib
 
 from OpenSSL import SSL
 
+from mailferry.net import tls_records
 from mailferry.net.carrier import Octets
 
 RECORD_OCTETS = 16 * 1024
@@ -56,7 +57,7 @@ class TlsLayer:
         self.reads_when_writable = False
         while len(room) - filled >= RECORD_OCTETS:
             try:
-                got = self.connection.recv_into(room[filled:], RECORD_OCTETS)
+                got = tls_records.read_into(self.connection, room[filled:] if filled else room, RECORD_OCTETS)
             except SSL.WantReadError:
                 break
             except SSL.WantWriteError:
@@ -77,16 +78,14 @@ class TlsLayer:
         """
         sent = 0
         self.writes_when_readable = False
-        with memoryview(data) as view:
-            while sent < len(view):
-                with view[sent:] as rest:
-                    try:
-                        sent += self.connection.send(rest)
-                    except SSL.WantWriteError:
-                        break
-                    except SSL.WantReadError:
-                        self.writes_when_readable = True
-                        break
+        while sent < len(data):
+            try:
+                sent += tls_records.send(self.connection, data, sent)
+            except SSL.WantWriteError:
+                break
+            except SSL.WantReadError:
+                self.writes_when_readable = True
+                break
         return sent
 
     def say_goodbye(self) -> None:

@@ -88,17 +88,21 @@ class Pouring(UserSide):
     def _pour(self) -> bool:
         """Let the kernel hand on what arrived, to the carrier that our user would write it to.
 
-        False says that it must be read: at its end, where no pipe is free, or when something waits there.
+        False says that it must be read: at its end, where no pipe is free, when something waits there, or
+        when our user wants to see it, if not now then soon.
         """
         user = self._user
         outlet = getattr(user, "outlet", None)
         if not isinstance(outlet, Pouring) or not outlet.takes_pipes:
             return False
+        most: int = user.unseen  # type: ignore[union-attr]  # who has an outlet is a PouringUser
+        if most < WORTH_IT_OCTETS:
+            return False
         pipe = PIPES.borrow()
         if pipe is None:
             return False
         try:
-            got = pipe.fill(self._sock)
+            got = pipe.fill(self._sock, most)
         except (BlockingIOError, InterruptedError):
             PIPES.give_back(pipe)
             return True
@@ -115,6 +119,6 @@ class Pouring(UserSide):
         if not got:
             PIPES.give_back(pipe)
             return False
+        user.poured(got)  # type: ignore[union-attr]
         outlet.pour(pipe)
-        user.poured(got)  # type: ignore[union-attr]  # who has an outlet is a PouringUser
         return True

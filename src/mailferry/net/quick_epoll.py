@@ -6,6 +6,9 @@ descriptor raises is caught and told as before.
 
 from __future__ import annotations
 
+from select import EPOLLIN, EPOLLOUT
+from typing import Any
+
 from twisted.internet import epollreactor, main
 from twisted.python import log
 
@@ -18,13 +21,35 @@ class QuickEpollReactor(epollreactor.EPollReactor):
         known = self._selectables
         for number, event in self._poller.poll(-1 if timeout is None else timeout, len(known)):
             selectable = known.get(number)
-            if selectable is not None:  # else gone with an event of this round
-                try:
-                    self._doReadOrWrite(selectable, number, event)  # type: ignore[no-untyped-call]
-                except Exception:  # loop edge: one descriptor's fault ends no other's turn
-                    log.err()
+            if selectable is None:
+                continue  # gone with an event of this round
+            try:
+                if event == EPOLLIN:
+                    why = selectable.doRead()
+                elif event == EPOLLOUT:
+                    why = selectable.doWrite()
+                else:  # both, or an end
+                    self._do_both(selectable, number, event)
+                    continue
+            except Exception as error:  # loop edge: one descriptor's fault ends no other's turn
+                log.err()
+                why = error
+            if why:
+                self._lose(selectable, why, reading=event == EPOLLIN)
 
     doIteration = doPoll  # noqa: N815 - Twisted's name
+
+    def _do_both(self, selectable: Any, number: int, event: int) -> None:
+        try:
+            self._doReadOrWrite(selectable, number, event)  # type: ignore[no-untyped-call]
+        except Exception:  # loop edge: the same, told to what was lost already
+            log.err()
+
+    def _lose(self, selectable: Any, why: Exception, *, reading: bool) -> None:
+        try:
+            self._disconnectSelectable(selectable, why, reading)  # type: ignore[no-untyped-call]
+        except Exception:  # loop edge: the same
+            log.err()
 
 
 def install() -> None:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from twisted.internet.interfaces import IReactorTime
 
-from mailferry.model.tap import Flow, Tap
+from mailferry.model.tap import ALL_THAT_COMES, Flow, Tap
 from mailferry.net.carrier import Carrier, ClosedReason, Octets
 from mailferry.net.silence import unwatch, watch
 
@@ -46,7 +46,7 @@ class RelayEnd:
 
 
 class _ClientSide:
-    """The client's carrier as the relay sees it."""
+    """The client's carrier as the relay sees it: what it reads, the server's sends from where it stands."""
 
     __slots__ = ("_relay",)
 
@@ -55,6 +55,20 @@ class _ClientSide:
 
     def received(self, data: bytes) -> None:
         self._relay.from_client(data)
+
+    def lent(self, view: memoryview) -> None:
+        self._relay.from_client(view)
+
+    @property
+    def outlet(self) -> Carrier:
+        return self._relay.outlet("to_server")
+
+    @property
+    def unseen(self) -> int:
+        return self._relay.unseen("to_server")
+
+    def poured(self, octets: int) -> None:
+        self._relay.poured("to_server", octets)
 
     def pressure(self, full: bool) -> None:
         self._relay.client_pressure(full=full)
@@ -77,41 +91,25 @@ class _ServerSide:
     def received(self, data: bytes) -> None:
         self._relay.from_server(data)
 
-    def pressure(self, full: bool) -> None:
-        self._relay.server_pressure(full=full)
-
-    def closed(self, reason: ClosedReason) -> None:
-        self._relay.side_closed("server", reason)
-
-
-class _BorrowingClient(_ClientSide):
-    """The same where no tap stands: what one carrier reads the other sends from where it stands."""
-
-    __slots__ = ()
-
-    @property
-    def outlet(self) -> Carrier:
-        return self._relay.outlet("to_server")
-
     def lent(self, view: memoryview) -> None:
-        self._relay.from_client(view)
-
-    def poured(self, octets: int) -> None:
-        self._relay.poured("to_server", octets)
-
-
-class _BorrowingServer(_ServerSide):
-    __slots__ = ()
+        self._relay.from_server(view)
 
     @property
     def outlet(self) -> Carrier:
         return self._relay.outlet("to_client")
 
-    def lent(self, view: memoryview) -> None:
-        self._relay.from_server(view)
+    @property
+    def unseen(self) -> int:
+        return self._relay.unseen("to_client")
 
     def poured(self, octets: int) -> None:
         self._relay.poured("to_client", octets)
+
+    def pressure(self, full: bool) -> None:
+        self._relay.server_pressure(full=full)
+
+    def closed(self, reason: ClosedReason) -> None:
+        self._relay.side_closed("server", reason)
 
 
 class Relay(ABC):
@@ -196,8 +194,8 @@ class Relay(ABC):
             self.from_server(from_server)
         if from_client:
             self.from_client(from_client)
-        self._server.attach(_ServerSide(self) if self._tap is not None else _BorrowingServer(self))
-        self._client.attach(_ClientSide(self) if self._tap is not None else _BorrowingClient(self))
+        self._server.attach(_ServerSide(self))
+        self._client.attach(_ClientSide(self))
         self._match_reading()
 
     def quiet_for(self) -> float | None:
@@ -250,8 +248,11 @@ class Relay(ABC):
 
     def from_client(self, data: Octets) -> None:
         """Pass on octets of the client."""
-        self._to_server += len(data)
-        self._moved("to_server", len(data))
+        octets = len(data)
+        self._to_server += octets
+        self._moved_at = self._reactor.seconds()
+        if self._meter is not None:
+            self._meter("to_server", octets)
         if self._ending is not None:
             return
         if self._tap is None:
@@ -262,26 +263,43 @@ class Relay(ABC):
 
     def from_server(self, data: Octets) -> None:
         """Pass on octets of the server."""
-        self._to_client += len(data)
-        self._moved("to_client", len(data))
+        octets = len(data)
+        self._to_client += octets
+        self._moved_at = self._reactor.seconds()
+        if self._meter is not None:
+            self._meter("to_client", octets)
         if self._ending is not None:
             return
         if self._tap is None:
             self._client.write(data)
         else:
-            self._carry_out(self._tap.from_server(bytes(data)))
+            self._tap_server(self._tap, data)
 
     def outlet(self, direction: Direction) -> Carrier:
-        """Return where octets of this direction go when no tap stands in their way."""
+        """Return where octets of this direction go that no tap wants to see."""
         return self._server if direction == "to_server" else self._client
 
+    def unseen(self, direction: Direction) -> int:
+        """Return how many octets may go there now without being seen here: all of them where no tap stands."""
+        if self._tap is None:
+            return ALL_THAT_COMES
+        if direction == "to_client":
+            return self._tap.unseen_to_client
+        return 0 if self._waiting else self._tap.unseen_to_server
+
     def poured(self, direction: Direction, octets: int) -> None:
-        """Take note of octets that one carrier handed to the other by itself."""
+        """Take note of octets that one carrier hands to the other by itself."""
         if direction == "to_server":
             self._to_server += octets
+            if self._tap is not None:
+                self._tap.passed_to_server(octets)
         else:
             self._to_client += octets
-        self._moved(direction, octets)
+            if self._tap is not None:
+                self._tap.passed_to_client(octets)
+        self._moved_at = self._reactor.seconds()
+        if self._meter is not None:
+            self._meter(direction, octets)
 
     def client_pressure(self, *, full: bool) -> None:
         """Read the server only as fast as the client reads."""
@@ -331,12 +349,28 @@ class Relay(ABC):
         while self._waiting and self._ending is None:
             if self._server_full or (self._answers and self._client_full):
                 break
+            unseen = tap.unseen_to_server
+            if unseen:
+                data, self._waiting = self._waiting[:unseen], self._waiting[unseen:]
+                tap.passed_to_server(len(data))
+                self._server.write(data)
+                continue
             piece, self._waiting = self._waiting[: self._piece], self._waiting[self._piece :]
             flow = tap.from_client(piece)
             self._answers = self._answers or bool(flow.to_client)
             self._piece = PIECE_OCTETS if self._answers else min(self._piece * 2, MAX_PIECE_OCTETS)
             self._carry_out(flow)
         self._match_reading()
+
+    def _tap_server(self, tap: Tap, data: Octets) -> None:
+        """Pass on what the tap need not see from where it stands; give it the rest."""
+        unseen = tap.unseen_to_client
+        if unseen:
+            tap.passed_to_client(min(unseen, len(data)))
+            self._client.write(data[:unseen])
+            data = data[unseen:]
+        if data:
+            self._carry_out(tap.from_server(bytes(data)))
 
     def _carry_out(self, flow: Flow) -> None:
         if flow.to_server:
@@ -377,11 +411,6 @@ class Relay(ABC):
         self._waiting = b""
         self._client.close()
         self._server.close()
-
-    def _moved(self, direction: Direction, octets: int) -> None:
-        self._moved_at = self._reactor.seconds()
-        if self._meter is not None:
-            self._meter(direction, octets)
 
     def _shorten_limit(self, seconds: float) -> None:
         self._limit = min(self._limit, seconds)

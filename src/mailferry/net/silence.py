@@ -1,7 +1,8 @@
-"""Who is silent for too long: one call of the reactor's for all sessions, instead of one for each.
+"""Whose time is over: one call of the reactor's for all sessions and logins, instead of one for each.
 
 A session moves thousands of times and reaches its limit once or never, and an idle one stands for hours:
-so nothing is written down when it moves, and all are looked at when the earliest of them may be due.
+so nothing is written down when it moves, and all are looked at when the earliest of them may be due. A login
+has a limit that nothing moves, and hardly ever reaches it.
 """
 
 from __future__ import annotations
@@ -44,21 +45,24 @@ class SilenceWatch:
         self._watched.add(silent)
         self._look_by(silent.due)
 
-    def discard(self, silent: Silent) -> None:
-        """Watch no more, if it was watched."""
+    def discard(self, silent: Silent) -> bool:
+        """Watch no more, if it was watched; tells whether others are."""
         self._watched.discard(silent)
-        if not self._watched and self._look is not None:
+        if self._watched:
+            return True
+        if self._look is not None:
             self._look.cancel()
             self._look = None
+        return False
 
     def _look_by(self, due: float) -> None:
+        if self._look is not None and due >= self._look_at:
+            return
         left = max(due - self._reactor.seconds(), 0.0)
         if self._look is None:
             self._look = self._reactor.callLater(left, self._look_at_all)
-        elif due < self._look_at:
-            self._look.reset(left)
         else:
-            return
+            self._look.reset(left)
         self._look_at = due
 
     def _look_at_all(self) -> None:
@@ -92,7 +96,5 @@ def watch(silent: Silent, reactor: IReactorTime) -> None:
 def unwatch(silent: Silent, reactor: IReactorTime) -> None:
     """Take it out again. A reactor is forgotten with the last that it watched."""
     known = _WATCHES.get(reactor)
-    if known is not None:
-        known.discard(silent)
-        if not len(known):
-            del _WATCHES[reactor]
+    if known is not None and not known.discard(silent):
+        del _WATCHES[reactor]

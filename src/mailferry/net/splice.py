@@ -39,10 +39,10 @@ class Pipe:
         with contextlib.suppress(OSError):
             fcntl.fcntl(self._writer, fcntl.F_SETPIPE_SZ, PIPE_OCTETS)
 
-    def fill(self, sock: socket.socket) -> int:
-        """Take what has arrived at a socket; 0 is its end. Raises OSError, CannotSplice."""
+    def fill(self, sock: socket.socket, most: int) -> int:
+        """Take what has arrived at a socket, `most` octets of it; 0 is its end. Raises OSError, CannotSplice."""
         try:
-            got = os.splice(sock.fileno(), self._writer, PIPE_OCTETS, flags=_FLAGS)
+            got = os.splice(sock.fileno(), self._writer, min(most, PIPE_OCTETS), flags=_FLAGS)
         except OSError as error:
             if error.errno in {errno.EINVAL, errno.ENOSYS}:
                 raise CannotSplice from error

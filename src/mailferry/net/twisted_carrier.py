@@ -95,6 +95,9 @@ class TwistedCarrier(UserSide, Protocol):
         """Read and send in larger pieces."""
         self.transport.bufferSize = self.transport.SEND_LIMIT = BULK_OCTETS
 
+    def wait_for(self, octets: int) -> None:
+        """Nothing: Twisted reads what there is."""
+
     def drop_if_killed(self) -> None:
         """Have the kernel reset the connection when it closes the socket in our place."""
         self._linger(_DROP_WHAT_WAITS)

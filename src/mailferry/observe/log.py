@@ -37,7 +37,8 @@ _AS_JSON = json.JSONEncoder(ensure_ascii=False)
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS = [first + second for first in _LETTERS for second in _LETTERS]
 
-_FIRST = ("timestamp", "level", "role", "logger", "event", "session")
+_HEAD = ("timestamp", "level", "role", "logger", "event")
+_FIRST = frozenset({*_HEAD, "session"})
 
 
 def session_id() -> str:
@@ -54,6 +55,14 @@ def shown_address(address: str) -> str:
 def get_log(name: str) -> Log:
     """Return the logger of one part of the program; `.bind(session=...)` puts an id on each line."""
     return cast("Log", QuickLog(name))
+
+
+class _OwnStream(logging.StreamHandler[TextIO]):
+    """Where lines go, until nobody reads them any more or the disk is full: that ends nothing and needs no trace."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 def configure_log(
@@ -92,7 +101,7 @@ def configure_log(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream or sys.stdout)
+    handler = _OwnStream(stream or sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *before],
@@ -177,14 +186,15 @@ def _as_text(_logger: WrappedLogger, _method: str, event: MutableMapping[str, An
 
 def _as_line(event: MutableMapping[str, Any]) -> str:
     """Return `time level role logger event key=value ...`, the session id first among the keys."""
-    head = [str(event[key]) for key in _FIRST[:-1] if event.get(key)]
-    keys = [key for key in ("session",) if key in event]
-    keys += [key for key in event if key not in _FIRST]
-    return " ".join(head + [f"{key}={_quoted(event[key])}" for key in keys])
+    told = [str(event[key]) for key in _HEAD if event.get(key)]
+    if "session" in event:
+        told.append(f"session={_quoted(event['session'])}")
+    told += [f"{key}={_quoted(value)}" for key, value in event.items() if key not in _FIRST]
+    return " ".join(told)
 
 
 def _quoted(value: object) -> str:
-    text = str(value)
+    text = value if type(value) is str else str(value)
     if text and _NEEDS_QUOTES.search(text) is None:
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -101,6 +101,8 @@ class _Children(Generic[ChildT]):
 class CountOf:
     """A number that only grows, with bounded labels."""
 
+    kind: Final = "counter"
+
     def __init__(self, name: str, about: str, labels: Labels | None = None) -> None:
         self.name, self.about, self.labels = name, about, labels or {}
         counter = Counter(name, about, tuple(self.labels), registry=REGISTRY)
@@ -117,6 +119,8 @@ class LevelOf:
     `shared="livesum"` adds up what each living process holds (`move` it); `"livemostrecent"` is a
     fact that any process may state, the latest counts (`put` it).
     """
+
+    kind: Final = "gauge"
 
     def __init__(self, name: str, about: str, labels: Labels | None = None, *, adds_up: bool) -> None:
         self.name, self.about, self.labels = name, about, labels or {}
@@ -140,6 +144,8 @@ class LevelOf:
 
 class SpreadOf:
     """How long something took, in seconds, as a histogram."""
+
+    kind: Final = "histogram"
 
     def __init__(self, name: str, about: str, buckets: tuple[float, ...]) -> None:
         self.name, self.about, self.labels = name, about, dict[str, Open | Closed]()
@@ -289,7 +295,15 @@ def render(extra_collectors: Iterable[Collector] = ()) -> bytes:
         registry.register(REGISTRY)
     for collector in extra_collectors:
         registry.register(collector)
-    return generate_latest(registry)
+    shown = generate_latest(registry)
+    return shown + b"".join(
+        _declared(metric) for metric in ALL if f"# TYPE {metric.name} ".encode() not in shown
+    )
+
+
+def _declared(metric: CountOf | LevelOf | SpreadOf) -> bytes:
+    """Return the head of a metric that has no series yet: whoever sets up an alert finds it by its name."""
+    return f"# HELP {metric.name} {metric.about}\n# TYPE {metric.name} {metric.kind}\n".encode()
 
 
 def forget_process(pid: int) -> None:

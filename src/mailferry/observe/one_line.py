@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import re
 import unicodedata
+from functools import lru_cache
 
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _HEAD, _TAIL = 3000, 3000
@@ -16,6 +17,8 @@ SHORT = _HEAD + _TAIL
 """Texts of so many characters are shown whole."""
 _ADDRESS = re.compile(r"[^\s@<>\"'(),;:=\[\]{}]{1,64}@(?:[\w-]{1,63}\.)*[\w-]{1,63}")
 _HASH_DIGITS = 10
+MOST_KNOWN = 4096
+"""Of so many addresses it is remembered how they are shown: who logs in has several lines."""
 
 
 def one_line(text: str) -> str:
@@ -42,16 +45,20 @@ class AddressShade:
     Two lines about one account carry the same text; without the key nobody can test a guess.
     """
 
-    __slots__ = ("_key",)
+    __slots__ = ("_key", "_known")
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        self._known = lru_cache(maxsize=MOST_KNOWN)(self._shade)
 
     def __repr__(self) -> str:
         return "AddressShade(***)"
 
     def shown(self, address: str) -> str:
         """Return for example `zh~1f0c9ab2d4` for zhang@example.com."""
+        return self._known(address)
+
+    def _shade(self, address: str) -> str:
         name = address.strip().casefold()
         octets = name.encode("utf-8", "surrogatepass")
         digest = hmac.digest(self._key, octets, "sha256").hex()

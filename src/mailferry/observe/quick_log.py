@@ -55,20 +55,20 @@ class Pipe:
     def write(self, level: str, logger: str, event: str, values: dict[str, Any]) -> None:
         """Write one line; what goes wrong is told as the standard library tells it."""
         values["event"] = event
-        values["level"] = level
-        values["logger"] = logger
-        values["timestamp"] = datetime.now(UTC).replace(tzinfo=None).isoformat() + "Z"
-        if self._role:
-            values["role"] = self._role
         tame = self._tame
         for key, value in values.items():
             values[key] = tame(value)
+        values["level"] = level  # these are our own words
+        values["logger"] = logger
+        values["timestamp"] = datetime.now(UTC).isoformat()[:-6] + "Z"
+        if self._role:
+            values["role"] = self._role
         line = self._render(values) + "\n"
         handler = self._handler
         handler.acquire()
         try:
             handler.stream.write(line)
-            handler.flush()
+            handler.stream.flush()
         except Exception:  # loop edge: a log that cannot be written ends nothing
             handler.handleError(logging.LogRecord(logger, logging.ERROR, "", 0, event, None, None))
         finally:

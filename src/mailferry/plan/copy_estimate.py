@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from mailferry.plan.pace import PaceLimits
 
@@ -24,6 +25,13 @@ class Sample:
     """How long the reading took."""
 
 
+class Slowed(StrEnum):
+    """What of the source's terms makes a copy take longer than the speed that was measured."""
+
+    BY_DAY = "the octets that it gives a day"
+    BY_HOURS = "the hours in which it may be copied from"
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """`hours` is None where nothing could be read."""
@@ -31,8 +39,7 @@ class Estimate:
     messages: int
     octets: int
     hours: float | None
-    limit: str = ""
-    """What of the source's terms makes it take longer than the speed that was measured; empty for nothing."""
+    limit: Slowed | None = None
 
 
 def estimate(sample: Sample, limits: PaceLimits, *, exact_sizes: bool) -> Estimate:
@@ -56,9 +63,9 @@ def estimate(sample: Sample, limits: PaceLimits, *, exact_sizes: bool) -> Estima
     by_day = octets / allowed * 24.0 if allowed else 0.0
     share = 1.0 if limits.hours is None else limits.hours.share
     if by_day > hours / share:
-        return Estimate(sample.messages, octets, by_day, "the octets that it gives a day")
+        return Estimate(sample.messages, octets, by_day, Slowed.BY_DAY)
     if share < 1.0:
-        return Estimate(sample.messages, octets, hours / share, "the hours in which it may be copied from")
+        return Estimate(sample.messages, octets, hours / share, Slowed.BY_HOURS)
     return Estimate(sample.messages, octets, hours)
 
 

@@ -280,11 +280,6 @@ def retry_after(text: str) -> float | None:
     return min(float(found[1]) * seconds, LONGEST_WAIT)
 
 
-def is_refusal(cause: Cause) -> bool:
-    """Whether a judged `cause` may be told to a client as a refusal."""
-    return CAUSES[cause].answer is Answer.REFUSED
-
-
 def _unworded(stage: str, *, judged: bool, wait: float | None) -> Verdict:
     if judged:
         return Verdict(Cause.UNKNOWN, rule="unknown", retry_after=wait)

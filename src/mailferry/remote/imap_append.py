@@ -7,17 +7,21 @@ pipelined. Literals go without waiting where LITERAL+ or LITERAL- (RFC 7888) all
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
 from mailferry.model.causes import Cause, Refused, RemoteFailure, Unavailable
+from mailferry.remote.imap_answers import Listener
 from mailferry.remote.imap_command import Command
 from mailferry.remote.imap_link import ImapLink
 from mailferry.remote.sendable import sendable_date
 from mailferry.wire.imap_commands import Literal, astring, flag_list
 from mailferry.wire.imap_responses import Tagged
 from mailferry.wire.imap_values import BadResponse
+
+_ONE_UID = re.compile(rb"(\d{1,10}) (\d{1,10})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +77,14 @@ class AppendStream:
         mailbox: bytes,
         *,
         batches: bool,
+        replies: Listener,
         on_pressure: Callable[[bool], None] | None = None,
     ) -> None:
+        """`replies` hears what is said to single APPENDs."""
         self._link = link
         self._mailbox = astring(mailbox)
         self._batches = batches
+        self._replies = replies
         self._on_pressure = on_pressure
         self._commands: list[Command] = []
         """The command of each message; the same one for all of a MULTIAPPEND."""
@@ -149,7 +156,7 @@ class AppendStream:
         if not self._batches:
             if isinstance(self._mailbox, Literal):
                 return False
-            single = link.put_whole("append", b"APPEND " + self._mailbox + words, octets)
+            single = link.put_whole("append", b"APPEND " + self._mailbox + words, octets, self._replies)
             if single is not None:
                 self._commands.append(single)
             return single is not None
@@ -179,6 +186,9 @@ class AppendStream:
         try:
             if self._link.failure is not None and (self._unsent or self._left is not None):
                 raise self._link.failure
+            if self._commands:
+                # by the time of the last answer the others are here: one wait for all of them
+                await self._link.answer(self._commands[-1])
             answers = {command: await self._link.answer(command) for command in dict.fromkeys(self._commands)}
         finally:
             if self._on_pressure is not None and self._link.on_congestion is self._on_pressure:
@@ -200,11 +210,11 @@ class AppendStream:
                 self._link.literal(command, words, size)
             return
         if isinstance(self._mailbox, Literal):
-            command = self._link.begin("append", b"APPEND")
+            command = self._link.begin("append", b"APPEND", self._replies)
             self._link.literal(command, b" ", len(self._mailbox.data))
             self._link.add(command, self._mailbox.data)
         else:
-            command = self._link.begin("append", b"APPEND " + self._mailbox)
+            command = self._link.begin("append", b"APPEND " + self._mailbox, self._replies)
         self._commands.append(command)
         self._link.literal(command, words, size)
 
@@ -218,6 +228,9 @@ class AppendStream:
             )
             return [refused] * count
         if code is not None and code.name == "APPENDUID":
+            usual = _ONE_UID.fullmatch(code.arguments) if count == 1 else None
+            if usual is not None:
+                return [AppendResult(uid=int(usual[2]), uidvalidity=int(usual[1]))]
             try:
                 uidvalidity, uids = code.append_uid()
             except BadResponse:

@@ -17,6 +17,7 @@ from mailferry.model.causes import Unavailable
 from mailferry.model.mail import Mailbox, MailboxStatus, MessageFacts
 from mailferry.model.profile import Profile
 from mailferry.remote import imap_changes, imap_mailboxes, imap_rights
+from mailferry.remote.append_replies import AppendReplies
 from mailferry.remote.imap_answers import Listener
 from mailferry.remote.imap_append import AppendStream
 from mailferry.remote.imap_changes import Vanished
@@ -70,6 +71,7 @@ class ImapClient:
             offered=upper(session.capabilities),
             residual=session.residual,
         )
+        self._append_replies = AppendReplies(self._link)
         self._tells_vanished: bool | None = None
         self.unread_lists: tuple[bytes, ...] = ()
         """Lines of the last `list_mailboxes` that name a mailbox in a way that cannot be understood."""
@@ -284,7 +286,9 @@ class ImapClient:
         `batches` False sends single APPENDs also where the server offers MULTIAPPEND.
         """
         together = self.batches if batches is None else batches and self.batches
-        return AppendStream(self._link, mailbox, batches=together, on_pressure=on_pressure)
+        return AppendStream(
+            self._link, mailbox, batches=together, replies=self._append_replies, on_pressure=on_pressure
+        )
 
     def tell_pressure(self, on_pressure: Callable[[bool], None] | None) -> None:
         """Have this called whenever the server takes no more octets, or takes them again."""

@@ -21,6 +21,7 @@ from mailferry.net.carrier import Carrier, ClosedReason
 from mailferry.remote.failures import command_failure, lost_session
 from mailferry.remote.imap_answers import AnswerReader, Listener
 from mailferry.remote.imap_command import Command
+from mailferry.remote.patience import Patience
 from mailferry.remote.throttle import Throttle
 from mailferry.wire.imap_commands import Literal
 from mailferry.wire.imap_responses import Continuation, Response, Tagged, capabilities
@@ -76,6 +77,7 @@ class ImapLink:
         self._timer: IDelayedCall | None = None
         self._active_at = reactor.seconds()
         self._throttle = Throttle(reactor, self._pump)
+        self._patience = Patience(carrier, reactor)
         carrier.expect_bulk()
         carrier.drop_if_killed()  # an APPEND that ends behind our back would be found by nobody
         if residual:
@@ -153,7 +155,7 @@ class ImapLink:
         self._gathered += (b"%b{%d+}\r\n" % (before, size), octets)
         return True
 
-    def put_whole(self, stage: str, words: bytes, octets: memoryview) -> Command | None:
+    def put_whole(self, stage: str, words: bytes, octets: memoryview, listener: Listener) -> Command | None:
         """Send a command that ends with a literal in one step; None when that cannot be, because something waits."""
         size = len(octets)
         if (
@@ -164,7 +166,7 @@ class ImapLink:
             or not self._goes_at_once(size)
         ):
             return None
-        command = self._numbered(stage, _NOBODY)
+        command = self._numbered(stage, listener)
         command.begun = command.closed = True
         self._open.append(command)
         self._gathered += (b"%b %b{%d+}\r\n" % (command.tag, words, size), octets, b"\r\n")
@@ -182,6 +184,17 @@ class ImapLink:
         gathered, self._gathered = self._gathered, None
         if gathered and self._failure is None:
             self._carrier.write(b"".join(gathered))
+
+    def settle_oldest(self, answer: Tagged, listener: Listener) -> bool:
+        """End the oldest command by an OK with nothing to see to; False where it is another's, or not sent whole."""
+        command = self._open[0] if self._open else None
+        if command is None or command.tag != answer.tag or command.listener is not listener or self._sending:
+            return False
+        self._open.popleft()
+        self._throttle.answered(throttled=False)
+        command.answer = answer
+        command.settle()
+        return True
 
     async def answer(self, command: Command) -> Tagged:
         """Wait for the tagged answer. Raises what ended the session."""
@@ -262,6 +275,8 @@ class ImapLink:
         """Take octets from the server."""
         self._touch()
         self._hand_on(lambda: self._answers.feed(data))
+        if self._failure is None:
+            self._patience.after_read(len(data), len(self._open))
 
     def pressure(self, full: bool) -> None:
         """Learn whether the network takes more."""
@@ -400,6 +415,7 @@ class ImapLink:
             self._timer.cancel()
             self._timer = None
         self._throttle.cancel()
+        self._patience.end()
         self._carrier.abort()
         ended = tuple(self._open)
         self._open.clear()

@@ -6,12 +6,12 @@ nobody can guess. This file alone makes a `Witness`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from secrets import token_hex
 
 from twisted.internet.defer import Deferred
-from twisted.internet.defer import TimeoutError as TimedOut
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -24,6 +24,7 @@ from mailferry.model.profile import Profile
 from mailferry.model.witness import Witness
 from mailferry.net.carrier import Carrier, ClosedReason
 from mailferry.net.connect import Connector
+from mailferry.net.silence import unwatch, watch
 from mailferry.remote.failures import login_failure
 from mailferry.wire.proxy_header import Endpoint
 
@@ -76,13 +77,12 @@ async def open_session(
         forwarded=None if server.proxy_header else client,
     )
     driver = _Driver(carrier, server, dialogue, profile, credentials=credentials, personal=personal)
-    talk = driver.run()
-    talk.addTimeout(max(timeout - (reactor.seconds() - began), 0.01), reactor)
+    driver.due, driver.timeout = began + timeout, timeout
+    watch(driver, reactor)
     try:
-        proved = await talk
-    except TimedOut as error:
-        raise Unavailable(Cause.SERVER_DOWN, f"{server}: no login within {timeout:g} s") from error
+        proved = await driver.run()
     finally:
+        unwatch(driver, reactor)
         driver.leave()
     witness = Witness(
         server=server,
@@ -123,6 +123,8 @@ class _Driver:
         self._done: Deferred[Proved] = Deferred(lambda _: carrier.abort())
         self._proved = False
         self._upgrading = False
+        self.due = self.timeout = math.inf
+        """When the time is over, by the reactor's clock, and how many seconds that were."""
 
     def run(self) -> Deferred[Proved]:
         """Begin the dialogue; fires when it has ended."""
@@ -130,6 +132,10 @@ class _Driver:
         if not self._done.called:
             self._carrier.attach(self)
         return self._done
+
+    def silent_for_too_long(self) -> None:
+        """Give up: the time is over."""
+        self._fail(Unavailable(Cause.SERVER_DOWN, f"{self._server}: no login within {self.timeout:g} s"))
 
     def leave(self) -> None:
         """Leave a proved session to its next user, and nothing of any other."""

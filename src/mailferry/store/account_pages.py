@@ -25,6 +25,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    type_coerce,
     union_all,
 )
 
@@ -80,7 +81,7 @@ def listing(
         case Sort.STATE:
             keys = _by_phase(conn, only, after, limit + 1, descending)
         case Sort.PERCENT | Sort.ACTIVITY:
-            measure = _percent() if sort is Sort.PERCENT else _activity()
+            measure = _percent(conn) if sort is Sort.PERCENT else _activity()
             keys = _by_measure(conn, only, measure, after, limit + 1, descending)
     shown = keys[:limit]
     next_after = shown[-1][1] if len(keys) > limit else None
@@ -228,18 +229,24 @@ def _beyond(column: ColumnElement[str], key: str, descending: bool) -> ColumnEle
     return column < key if descending else column > key
 
 
-def _percent() -> ColumnElement[float]:
-    """How much is copied, as `roster/account_views` counts it but not rounded."""
+def _percent(conn: Connection) -> ColumnElement[float]:
+    """How much is copied, as `roster/account_views` counts it but not rounded; each row is asked little for it."""
     c = accounts.c
-    left = c.total - c.copied - c.skipped
-    share = case(
+    settled = c.copied + c.skipped
+    share = _share if conn.dialect.name == "postgresql" else _ratio
+    measure = case(
         (c.phase.in_(_DONE), literal(100.0, Double)),
         (c.total <= 0, literal(0.0, Double)),
-        (and_(c.bytes_total > 0, left > 0), _share(c.bytes_copied, c.bytes_total)),
-        (left > 0, _share(c.copied + c.skipped, c.total)),
-        else_=literal(99.9, Double),
+        (settled >= c.total, literal(99.9, Double)),
+        (c.bytes_total > 0, share(c.bytes_copied, c.bytes_total)),
+        else_=share(settled, c.total),
     )
-    return cast(share, Double)
+    return cast(measure, Double)
+
+
+def _ratio(part: ColumnElement[int], whole: ColumnElement[int]) -> ColumnElement[float]:
+    """As SQLite divides: one side is floating. Each `CAST` would be a step more for each row."""
+    return type_coerce((literal(100.0, Double) * part).op("/")(whole), Double)
 
 
 def _share(part: ColumnElement[int], whole: ColumnElement[int]) -> ColumnElement[float]:

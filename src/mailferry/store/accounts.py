@@ -133,6 +133,8 @@ class HistoryRow:
 _NAMES = [field.name for field in fields(Account)]
 _COLUMNS = [accounts.c[name] for name in _NAMES]
 _PHASE, _TRIGGER, _CAUSE = (_NAMES.index(name) for name in ("phase", "trigger", "cause"))
+_PHASES = {phase.value: phase for phase in Phase}
+_TRIGGERS = {trigger.value: trigger for trigger in Trigger}
 # statements of every login and every batch are built once: building them costs more than running them
 _BY_ADDRESS = select(*_COLUMNS).where(accounts.c.address == bindparam("address"))
 _BY_ID = select(*_COLUMNS).where(accounts.c.id == bindparam("this"))
@@ -182,8 +184,8 @@ def account_of(row: RowMapping) -> Account:
 def account_of_row(row: Row) -> Account:
     """Return the account whose columns stand in `row` in the order of `columns()`."""
     values = list(row)
-    values[_PHASE] = Phase(values[_PHASE])
-    values[_TRIGGER] = None if values[_TRIGGER] is None else Trigger(values[_TRIGGER])
+    values[_PHASE] = _PHASES[values[_PHASE]]
+    values[_TRIGGER] = None if values[_TRIGGER] is None else _TRIGGERS[values[_TRIGGER]]
     values[_CAUSE] = None if values[_CAUSE] is None else Cause(values[_CAUSE])
     return Account(*values)
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -127,22 +127,22 @@ class Database:
         """Run `work(conn)` over one unchanging view of the database, off the reactor."""
         return self._off_reactor("read", self._readers, self.read_now, name, work)
 
-    def glance(self, name: str, question: Prepared, values: dict[str, Any]) -> Deferred[Glance]:
+    async def glance(self, name: str, question: Prepared, values: dict[str, Any]) -> Glance:
         """Ask for a row or two by their keys; the value `at` is given to the question as well.
 
-        On SQLite the reactor's thread asks by itself, and the Deferred has fired when it is returned: see
-        `store/glances`. Elsewhere, and where the file is locked, this is a `read`.
+        On SQLite the reactor's thread asks by itself, and nothing is waited for: see `store/glances`.
+        Elsewhere, and where the file is locked, this is a `read`.
         """
         glances = self._engines.glances if self._engines is not None and self._current else None
-        if glances is None or self._process != os.getpid():
-            return self.read(name, lambda conn: _glance(conn, question, values))
-        at = time.time() if self._now is None else self._now()
-        try:
-            return succeed(Glance(at, glances.rows(question, {**values, "at": at})))
-        except Locked:
-            return self.read(name, lambda conn: _glance(conn, question, values))
-        except sqlite3.Error as error:
-            return fail(driver_unavailable(error, self._place, name=name) or error)
+        if glances is not None and self._process == os.getpid():
+            at = time.time() if self._now is None else self._now()
+            try:
+                return Glance(at, glances.rows(question, {**values, "at": at}))
+            except Locked:
+                pass  # for the threads, which wait
+            except sqlite3.Error as error:
+                raise driver_unavailable(error, self._place, name=name) or error from error
+        return await self.read(name, lambda conn: _glance(conn, question, values))
 
     def jot(self, name: str, work: Jot[T]) -> T:  # noqa: ARG002 - every way to the database is named
         """Write a row or two by their keys in this thread, without waiting for anybody: see `store/jots`.

@@ -181,8 +181,3 @@ def held_deletions(conn: Connection, account_id: int) -> int:
     """Return how many deletions of the account wait for an administrator."""
     held = func.coalesce(func.sum(mailboxes.c.held_deletions), 0)
     return int(conn.execute(select(held).where(mailboxes.c.account_id == account_id)).scalar_one())
-
-
-def release_deletions(conn: Connection, account_id: int) -> None:
-    """Let the next pass carry out what was held (the account row bears the administrator's approval)."""
-    conn.execute(update(mailboxes).where(mailboxes.c.account_id == account_id).values(held_deletions=0))

@@ -32,6 +32,16 @@ class Audience(StrEnum):
     MAIL = "mail"
 
 
+class Standing(StrEnum):
+    """What became of a notice."""
+
+    DUE = "due"
+    """It is to be sent, or sent again, at `due_at`."""
+    SENT = "sent"
+    DROPPED = "dropped"
+    """Never sent: it was no longer so when its turn came, or it was given up after many tries."""
+
+
 TOLD = frozenset(
     {
         Event.SOURCE_ACCEPTED_AT_ONCE,
@@ -61,6 +71,20 @@ class Notice:
     due_at: float | None
     tries: int
     sent_at: float | None
+
+    @property
+    def standing(self) -> Standing:
+        """What became of it."""
+        if self.due_at is not None:
+            return Standing.DUE
+        return Standing.DROPPED if self.sent_at is None else Standing.SENT
+
+
+_STANDINGS = {
+    Standing.DUE: (notices.c.due_at.is_not(None),),
+    Standing.SENT: (notices.c.due_at.is_(None), notices.c.sent_at.is_not(None)),
+    Standing.DROPPED: (notices.c.due_at.is_(None), notices.c.sent_at.is_(None)),
+}
 
 
 def note_event(
@@ -230,6 +254,45 @@ def of_domain(conn: Connection, domain: str) -> Sequence[Notice]:
     """Return all notices of the domain and its accounts, oldest first."""
     query = select(notices).where(notices.c.domain == domain).order_by(notices.c.id)
     return [_notice(row) for row in conn.execute(query).mappings()]
+
+
+def listing(
+    conn: Connection,
+    *,
+    domain: str | None = None,
+    account_id: int | None = None,
+    audience: Audience | None = None,
+    standing: Standing | None = None,
+    before: int | None = None,
+    within: frozenset[str] | None = None,
+    limit: int = 100,
+) -> Sequence[tuple[Notice, str | None]]:
+    """Return notices newest first, those below the id `before`, each with its account's address; no events."""
+    query = (
+        select(notices, accounts.c.address)
+        .outerjoin(accounts, accounts.c.id == notices.c.account_id)
+        .where(notices.c.audience != Audience.UNDECIDED.value)
+        .order_by(notices.c.id.desc())
+        .limit(limit)
+    )
+    if domain is not None:
+        query = query.where(notices.c.domain == domain)
+    if within is not None:
+        query = query.where(notices.c.domain.in_(sorted(within)))
+    if account_id is not None:
+        query = query.where(notices.c.account_id == account_id)
+    if audience is not None:
+        query = query.where(notices.c.audience == audience.value)
+    if standing is not None:
+        query = query.where(*_STANDINGS[standing])
+    if before is not None:
+        query = query.where(notices.c.id < before)
+    found = []
+    for row in conn.execute(query).mappings():
+        values = dict(row)
+        address = values.pop("address")
+        found.append((_notice(values), address))
+    return found
 
 
 def prune(conn: Connection, *, before: float) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from mailferry.model.tap import Deletions, Flow
+from mailferry.model.tap import ALL_THAT_COMES, Deletions, Flow
 from mailferry.taps.deletions_imap import ImapDeletions
 from mailferry.wire.imap_framing import FramingError
 from mailferry.wire.imap_outline import HEAD_OCTETS, ImapOutline, Outline
@@ -64,6 +64,30 @@ class ImapBoundaries:
     def deletions(self) -> Deletions:
         """What the server deleted for this session; what cannot be followed counts for nothing."""
         return self._deletions.seen
+
+    @property
+    def unseen_to_client(self) -> int:
+        """The rest of a literal, which neither ends a response nor holds one; everything once we are lost."""
+        if not self._sure:
+            return ALL_THAT_COMES
+        return self._server.left if self._logout_tag is None else 0  # behind our LOGOUT it is swallowed
+
+    def passed_to_client(self, octets: int) -> None:
+        """Follow octets of a literal by their number."""
+        if self._sure:
+            self._server.skip(octets)
+
+    @property
+    def unseen_to_server(self) -> int:
+        """The same of the client's literals: the command that they belong to has begun, and goes on."""
+        if not self._sure:
+            return 0 if self._held else ALL_THAT_COMES
+        return self._client.left
+
+    def passed_to_server(self, octets: int) -> None:
+        """Follow octets of a literal by their number."""
+        if self._sure:
+            self._client.skip(octets)
 
     def from_client(self, data: bytes) -> Flow:
         """Pass commands on; after `stop()` only the rest of one that had begun."""

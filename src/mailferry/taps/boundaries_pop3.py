@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from enum import Enum, auto
 
-from mailferry.model.tap import Deletions, Flow
+from mailferry.model.tap import Deletions, Flow, SeesAll
 from mailferry.wire.pop3_replies import BodyEnd
 
 MAX_IN_FLIGHT = 10_000
@@ -39,7 +39,7 @@ def _reply_of(line: bytes) -> _Reply:
     return _REPLIES.get(verb, _Reply.SINGLE)
 
 
-class Pop3Boundaries:
+class Pop3Boundaries(SeesAll):
     """The tap; see `model.tap.Tap`."""
 
     def __init__(self) -> None:

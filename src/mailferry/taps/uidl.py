@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
-from mailferry.model.tap import Flow
+from mailferry.model.tap import Flow, SeesAll
 from mailferry.taps.uidl_numbering import Numbering, UidlRow, Unsure, Visible
 from mailferry.wire.line_buffer import LineBuffer, LineTooLong
 from mailferry.wire.pop3_replies import (
@@ -42,7 +42,7 @@ class _Reads(Enum):
     BODY = auto()
 
 
-class UidlTap:
+class UidlTap(SeesAll):
     """The tap; see `model.tap.Tap`."""
 
     def __init__(self, rows: Sequence[UidlRow]) -> None:

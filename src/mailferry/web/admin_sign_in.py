@@ -105,8 +105,10 @@ class AdminSignIn:
     def _door(
         self, request: Request, wrong: Wrong | None = None, name: str = "", *, status: int = 200
     ) -> Response:
+        ended = not wrong and COOKIE in request.cookies and self._ticket(request) is None
+        said = "said.ended" if ended else None
         return self._desk.pages.page(
-            request, "console_sign_in.html", status=status, who=None, wrong=wrong, said=None, name=name
+            request, "console_sign_in.html", status=status, who=None, wrong=wrong, said=said, name=name
         )
 
 

@@ -115,6 +115,29 @@ _MAPPED = {
     "same_as_inbox": Words("the inbox once more", "与收件箱相同"),
     "listed_twice": Words("listed twice", "重复列出"),
 }
+_FOLDERS = {
+    "sent": Words("sent", "已发送"),
+    "drafts": Words("drafts", "草稿"),
+    "trash": Words("trash", "已删除"),
+    "junk": Words("junk", "垃圾邮件"),
+    "archive": Words("archive", "归档"),
+}
+_REMARKS = {
+    "keyword_not_permitted": Words("the new host does not keep a label", "新服务器不保存的标签"),
+    "arrival_date_lost": Words("arrival dates are not kept", "未保留收件时间"),
+    "altered_by_target": Words("the new host altered messages", "新服务器改动了邮件"),
+    "doubled": Words("messages that may stand twice", "可能重复的邮件"),
+    "mailbox_renamed": Words("a mailbox has another name", "文件夹已改名"),
+    "role_not_marked": Words("a mailbox does not bear its role", "文件夹未标记用途"),
+    "mailbox_refused": Words("the old host refuses to open a mailbox", "原服务器拒绝打开的文件夹"),
+    "mailbox_unreadable": Words("the old host lists something unreadable", "原服务器列出的内容无法识别"),
+    "messages_withheld": Words("messages announced and not listed", "已通告但未列出的邮件"),
+    "ends_at_window": Words(
+        "all mail ends on one day: older mail may be hidden", "邮件止于同一天，更早的可能被隐藏"
+    ),
+    "slipped_out_of_view": Words("messages that became too old to be shown", "因时间过久不再显示的邮件"),
+    "shared_rights": Words("shared with others at the old host", "在原服务器上与他人共享"),
+}
 _SIGNS = {
     "ok": Words("works", "正常"),
     "note": Words("note", "注意"),
@@ -135,5 +158,7 @@ TERMS: Mapping[str, Words] = {
     **_under("skip", _SKIPPED),
     **_under("evidence", _EVIDENCE),
     **_under("mapped", _MAPPED),
+    **_under("folder", _FOLDERS),
     **_under("sign", _SIGNS),
+    **_under("remark", _REMARKS),
 }

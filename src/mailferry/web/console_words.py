@@ -97,6 +97,10 @@ _PAGES: Mapping[str, Words] = {
     "accounts.first": Words("First page", "第一页"),
     "accounts.export": Words("Export as CSV", "导出 CSV"),
     "accounts.none": Words("No account fits.", "没有符合条件的账号。"),
+    "accounts.empty": Words(
+        "No account yet: each comes with its first login, or with a list that you import.",
+        "尚无账号：用户首次登录或导入名单后会出现在这里。",
+    ),
     "col.address": Words("Address", "地址"),
     "col.domain": Words("Domain", "域名"),
     "col.state": Words("State", "状态"),

@@ -17,6 +17,7 @@ from mailferry.model.profile import Profile
 from mailferry.observe.log import Log
 from mailferry.passwords.sealing import KeyRing
 from mailferry.store.database import Database
+from mailferry.web.comparisons import Comparisons
 from mailferry.web.old_hosts import OldHosts
 from mailferry.web.old_mailbox import OldMailbox
 from mailferry.web.pages import Pages, secure
@@ -60,6 +61,7 @@ class Desk:
     profiles: Mapping[str, Profile]
     old_hosts: OldHosts
     pages: Pages = field(default_factory=Pages)
+    comparisons: Comparisons = field(default_factory=Comparisons)
 
 
 @dataclass(frozen=True, slots=True)

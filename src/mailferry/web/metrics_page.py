@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fastapi import FastAPI, Response
 
@@ -14,14 +14,20 @@ from mailferry.store import account_listing, domains, leases
 from mailferry.store.database import Database, db_now
 from mailferry.store.domains import Domain
 from mailferry.store.faults import StoreUnavailable
+from mailferry.web.heads import Heads
+from mailferry.web.health import Address, health_routes
 
 _WINDOW_DAYS = (1, 3, 7, 30)
 _DAY = 86400.0
 
 
-def metrics_app(database: Database, render: Callable[[], bytes] = metrics.render) -> FastAPI:
-    """Return the application of the metrics listener."""
+def metrics_app(
+    database: Database, render: Callable[[], bytes] = metrics.render, *, doors: Sequence[Address] = ()
+) -> FastAPI:
+    """Return the application of the metrics listener, with health as on the web listener."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.add_middleware(Heads)
+    app.include_router(health_routes(database, doors))
 
     @app.get("/metrics")
     def show() -> Response:

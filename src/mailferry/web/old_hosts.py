@@ -29,12 +29,12 @@ class CheckLine(Protocol):
 
     @property
     def what(self) -> str:
-        """What was looked at."""
+        """What was looked at, in English."""
         ...
 
     @property
     def found(self) -> str:
-        """What was seen."""
+        """What was seen, in English; a server's own words as it gave them."""
         ...
 
     @property
@@ -44,7 +44,17 @@ class CheckLine(Protocol):
 
     @property
     def fix_zh(self) -> str:
-        """The same in Chinese, where it is known."""
+        """What to do about it, in Chinese."""
+        ...
+
+    @property
+    def what_zh(self) -> str:
+        """What was looked at, in Chinese."""
+        ...
+
+    @property
+    def found_zh(self) -> str:
+        """What was seen, in Chinese."""
         ...
 
 
@@ -111,9 +121,15 @@ FetchSkipped = Callable[[str, int, int, Path], Deferred[FetchedMessage]]
 """Fetches one message (address, number of the mailbox, source UID) into a folder; fails with RemoteFailure."""
 
 
-Verify = Callable[[str, float, Callable[[dict[str, Any]], None]], Deferred[dict[str, Any]]]
-"""Compares an account's two sides (address, share of the bodies, who hears of each difference) and gives the sums;
-fails with RosterRefusal and RemoteFailure."""
+Tell = Callable[[dict[str, Any]], None]
+"""Hears of each difference."""
+
+Watch = Callable[[Callable[[], dict[str, Any]]], None]
+"""Gets at the beginning what returns the sums as they are."""
+
+Verify = Callable[[str, float, Tell, Watch], Deferred[dict[str, Any]]]
+"""Compares an account's two sides (address, share of the bodies) and gives the sums; fails with RosterRefusal,
+StoreUnavailable and RemoteFailure."""
 
 
 @dataclass(frozen=True, slots=True)

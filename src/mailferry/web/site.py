@@ -27,6 +27,7 @@ from mailferry.web.console_rights import ConsoleRights
 from mailferry.web.console_skipped import skipped_routes
 from mailferry.web.desk import Desk, see_other
 from mailferry.web.faults import BadRequest, NotSignedIn
+from mailferry.web.heads import Heads
 from mailferry.web.health import Address, health_routes
 from mailferry.web.safe_answers import SafeAnswers
 from mailferry.web.same_origin import SameOrigin
@@ -40,6 +41,7 @@ def make_site(desk: Desk, *, doors: Sequence[Address]) -> FastAPI:
     """Return the application of the web listener; `doors` are the mail listeners that `/readyz` tries."""
     site = FastAPI(title="mailferry", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     site.add_middleware(SameOrigin)
+    site.add_middleware(Heads)
     site.add_middleware(SafeAnswers, log=desk.log)  # added last, so outermost
     _tell_faults(site, desk)
     site.include_router(asset_routes())
@@ -65,11 +67,14 @@ def _tell_faults(site: FastAPI, desk: Desk) -> None:
 
     def page(request: Request, status: int, detail: str = "") -> Response:
         key = f"fault.{status if status in _KNOWN_FAULTS else 400}"
-        back = "/admin/" if request.url.path.startswith("/admin") else "/"
-        return desk.pages.page(request, "fault.html", status=status, key=key, detail=detail, back=back)
+        console = request.url.path.startswith("/admin")
+        facts = {"key": key, "detail": detail, "console": console, "who": None}
+        return desk.pages.page(request, "fault.html", status=status, **facts)
 
     @site.exception_handler(NotSignedIn)
-    def _to_the_door(_request: Request, fault: NotSignedIn) -> Response:
+    def _to_the_door(request: Request, fault: NotSignedIn) -> Response:
+        if "hx-request" in request.headers:  # a part of an open page: a door has no place in it
+            return Response(status_code=204, headers={"hx-redirect": fault.door})
         return see_other(fault.door)
 
     @site.exception_handler(BadRequest)

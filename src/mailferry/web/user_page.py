@@ -165,8 +165,14 @@ class UserPage:
     def _door(
         self, request: Request, wrong: Wrong | None = None, address: str = "", *, status: int = 200
     ) -> Response:
+        ended = not wrong and COOKIE in request.cookies and self._ticket(request) is None
         return self._desk.pages.page(
-            request, "user_sign_in.html", status=status, wrong=wrong, said=None, address=address
+            request,
+            "user_sign_in.html",
+            status=status,
+            wrong=wrong,
+            said="said.ended" if ended else None,
+            address=address,
         )
 
     async def _told(self, request: Request, address: str, fault: _Fault) -> Response:

@@ -17,6 +17,7 @@ SHARED: Mapping[str, Words] = {
     "sign-in": Words("Sign in", "登录"),
     "sign-out": Words("Sign out", "退出登录"),
     "password": Words("Password", "密码"),
+    "said.ended": Words("Your sign-in has ended: sign in again.", "登录已失效，请重新登录。"),
     "try-later": Words(
         "This could not be checked just now, which says nothing about the password. Try again in a few minutes.",
         "暂时无法验证，这不代表密码有误，请过几分钟再试。",

@@ -58,6 +58,11 @@ class ImapOutline:
         """How many octets of a literal are still to come."""
         return self._left
 
+    def skip(self, octets: int) -> None:
+        """Follow so many octets of a literal, `left` at most, that nobody shows us."""
+        assert octets <= self._left
+        self._left -= octets
+
     def copy(self) -> ImapOutline:
         """Return an outline that stands where this one stands."""
         twin = ImapOutline(server=self._server)

@@ -60,8 +60,9 @@ def parse_plain(payload: bytes) -> PlainResponse:
 def encode_plain(authzid: bytes, authcid: bytes, password: Secret) -> bytes:
     """Return the base64 of a PLAIN response; raises `BadSasl` on NUL in a field or an empty name."""
     fields = (authzid, authcid, password.reveal())
-    if any(b"\0" in field for field in fields):
+    joined = b"\0".join(fields)
+    if joined.count(b"\0") != len(fields) - 1:
         raise BadSasl("NUL in a field of PLAIN")
     if not authcid or not password:
         raise BadSasl("PLAIN needs a name and a password")
-    return encode_base64(b"\0".join(fields))
+    return encode_base64(joined)

@@ -14,9 +14,11 @@ from mailferry.web.api.door import Door
 from mailferry.web.api.edge import Edge
 from mailferry.web.api.files import IMPORT, file_routes
 from mailferry.web.api.login import login_routes
+from mailferry.web.api.notices import notice_routes
 from mailferry.web.api.old_hosts import old_host_routes
 from mailferry.web.api.overview import overview_routes
 from mailferry.web.api.problems import MEDIA_TYPE, Problem, tell_problems
+from mailferry.web.api.verifications import verification_routes
 from mailferry.web.desk import Desk
 
 PATH = "/api/v1"
@@ -68,9 +70,11 @@ def make_api(desk: Desk) -> FastAPI:
     tell_problems(api, desk.log)
     for routes in (
         overview_routes(desk),
+        notice_routes(desk),
         domain_routes(desk),
         account_routes(desk),
         account_mail_routes(desk),
+        verification_routes(desk),
         file_routes(desk),
         old_host_routes(desk),
         login_routes(desk),

@@ -79,6 +79,8 @@ def old_host_routes(desk: Desk) -> APIRouter:
                 "what": line.what,
                 "found": line.found,
                 "fix": {"en": line.fix, "zh": line.fix_zh},
+                "what_zh": line.what_zh,
+                "found_zh": line.found_zh,
             }
             for line in report.lines
         ]

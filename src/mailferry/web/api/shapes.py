@@ -297,6 +297,8 @@ class TestLine(Shape):
     what: str
     found: str
     fix: InBothLanguages
+    what_zh: str = Field(description="`what` in simplified Chinese.")
+    found_zh: str = Field(description="`found` in simplified Chinese.")
 
 
 class MappedMailbox(Shape):

@@ -1,0 +1,65 @@
+"""Reading and writing inside TLS by OpenSSL's own functions (SSL_read(3), SSL_write(3)).
+
+pyOpenSSL's `recv_into` and `send` do the same by way of a buffer of its own for each call and a look at what might
+have failed before it did, which takes as long as a command's record itself. What did fail is told by pyOpenSSL
+here too. That uses parts of it that are private: a version without them is asked as its manual says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from OpenSSL import SSL
+
+from mailferry.net.carrier import Octets
+
+ReadInto = Callable[[SSL.Connection, memoryview, int], int]
+"""Read so many octets at most, of one record, into a buffer that has room for them. Raises SSL.Error."""
+Send = Callable[[SSL.Connection, Octets | bytearray, int], int]
+"""Send what stands from an offset on, one record of it at most; returns how many octets. Raises SSL.Error."""
+
+
+def by_openssl(pyopenssl: Any = SSL) -> tuple[ReadInto, Send]:
+    """Return both by OpenSSL's functions; raises AttributeError where pyOpenSSL has other insides."""
+    library, ffi = pyopenssl._lib, pyopenssl._ffi  # noqa: SLF001 - see above, of all in this function
+    ssl_read, ssl_write, from_buffer = library.SSL_read, library.SSL_write, ffi.from_buffer
+    failed = pyopenssl.Connection._raise_ssl_error  # noqa: SLF001
+
+    def read_into(connection: Any, room: memoryview, most: int) -> int:
+        got: int = ssl_read(connection._ssl, from_buffer(room), most)  # noqa: SLF001
+        if got <= 0:
+            failed(connection, connection._ssl, got)  # noqa: SLF001
+        return got
+
+    def send(connection: Any, data: Octets | bytearray, start: int) -> int:
+        with from_buffer(data) as octets:  # or a bytearray could not shrink behind it
+            sent: int = ssl_write(connection._ssl, octets + start, len(data) - start)  # noqa: SLF001
+        if sent <= 0:
+            failed(connection, connection._ssl, sent)  # noqa: SLF001
+        return sent
+
+    return read_into, send
+
+
+def by_pyopenssl() -> tuple[ReadInto, Send]:
+    """Return both by pyOpenSSL's public methods."""
+
+    def read_into(connection: SSL.Connection, room: memoryview, most: int) -> int:
+        return connection.recv_into(room, most)
+
+    def send(connection: SSL.Connection, data: Octets | bytearray, start: int) -> int:
+        with memoryview(data) as view, view[start:] as rest:
+            return connection.send(rest)
+
+    return read_into, send
+
+
+def _best() -> tuple[ReadInto, Send]:
+    try:
+        return by_openssl()
+    except AttributeError:
+        return by_pyopenssl()
+
+
+read_into, send = _best()
