@@ -27,7 +27,6 @@ ALLOWED = {
     "config/settings.py": {
         "database.reveal() == SQLITE.encode()": "a word of the configuration, at start-up"
     },
-    "login/names.py": {"octet in password": "looks for three octets that no login form can carry"},
     "net/tls_client.py": {"found != self._server.pin": "the fingerprint of a certificate is public"},
     "passwords/holding.py": {
         "record.own_hash == stored": OURS,

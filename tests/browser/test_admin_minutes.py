@@ -180,7 +180,7 @@ def test_minutes_later_the_overview_shows_a_move_under_way(
     with visit(browser, address, language=language) as page:
         signed_in(page, lambda key: spoken(Language(language), key))
         page.set_viewport_size({"width": 1100, "height": 1300})  # a taller one makes too large a file
-        assert page.locator("figure.chart svg").count() == 7
+        expect(page.locator("figure.chart svg")).to_have_count(7)
         assert (unnamed(page), pale(page)) == ([], [])
         picture(page, f"admin-move-{language}")
         page.set_viewport_size({"width": 1100, "height": 1500})
