@@ -51,6 +51,8 @@ def test_an_endpoint_is_understood_and_written_back(text: str, endpoint: Endpoin
         "systemd:",
         "systemd:imap",
         "systemd:name=",
+        "systemd:name=\\:",
+        "unix:/run/a\\",
         "tcp:1:interface=::1",
         "tcp:１４３",
         "unix:",

@@ -120,6 +120,8 @@ def _systemd(text: str, parts: list[str]) -> SystemdEndpoint:
     options = _options(text, parts, ("name",))
     if "name" not in options:
         raise BadEndpoint(f"{text!r}: name the socket, as in systemd:name=imap")
+    if ":" in options["name"]:  # systemd.socket(5), FileDescriptorName=
+        raise BadEndpoint(f"{text!r}: systemd gives no socket a name with a colon")
     return SystemdEndpoint(options["name"])
 
 
@@ -127,6 +129,8 @@ def _unix(text: str, parts: list[str]) -> UnixEndpoint:
     path, options = (parts[0] if parts else ""), _options(text, parts[1:], ("mode",))
     if not path.startswith("/") or len(path.encode()) > MAX_UNIX_PATH:
         raise BadEndpoint(f"{text!r}: write a whole path of at most {MAX_UNIX_PATH} octets")
+    if path.endswith("\\"):
+        raise BadEndpoint(f"{text!r}: a path that ends in a backslash cannot be written")
     mode = options.get("mode", "660")
     if not _MODE.fullmatch(mode):
         raise BadEndpoint(f"{text!r}: write the mode in octal, as in mode=660")
