@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
@@ -22,6 +22,7 @@ from mailferry.web.api.asking import (
     Limit,
     PasswordBody,
     cursor,
+    cursor_behind,
     number_key,
     text_key,
 )
@@ -156,9 +157,4 @@ def _looking(routes: APIRouter, desk: Desk) -> None:
         who.need_read_account(address)
         after = number_key("skipped", cursor_) or 0
         found = accounts.skipped(desk.database, address, after=after, limit=limit)
-        return JSONResponse({"skipped": found, "next": _next("skipped", found, limit)})
-
-
-def _next(of: str, rows: list[dict[str, Any]], limit: int) -> str | None:
-    """Return the cursor behind a page that is full."""
-    return cursor(of, rows[-1]["id"]) if len(rows) == limit else None
+        return JSONResponse({"skipped": found, "next": cursor_behind("skipped", found, limit)})

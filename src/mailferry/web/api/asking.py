@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
@@ -99,6 +100,11 @@ def cursor(of: str, key: str | int | None) -> str | None:
     if key is None:
         return None
     return base64.urlsafe_b64encode(json.dumps([of, key]).encode()).decode().rstrip("=")
+
+
+def cursor_behind(of: str, rows: Sequence[Mapping[str, Any]], limit: int) -> str | None:
+    """Return the text for the page behind `rows` of the list `of`; None where they do not fill theirs."""
+    return cursor(of, rows[-1]["id"]) if len(rows) == limit else None
 
 
 def text_key(of: str, text: str | None) -> str | None:

@@ -13,7 +13,7 @@ from mailferry.model.causes import Cause
 from mailferry.plan.addresses import BadAddress, canonical_address
 from mailferry.roster import notices
 from mailferry.store.notices import Audience, Standing
-from mailferry.web.api.asking import CursorText, DomainFilter, Limit, cursor, number_key
+from mailferry.web.api.asking import CursorText, DomainFilter, Limit, cursor_behind, number_key
 from mailferry.web.api.door import Reader
 from mailferry.web.api.problems import ApiFault
 from mailferry.web.api.shapes import Moment, Shape
@@ -92,8 +92,7 @@ def notice_routes(desk: Desk) -> APIRouter:
             within=who.domains,
             limit=limit,
         )
-        following = cursor("notices", rows[-1]["id"]) if len(rows) == limit else None
-        return JSONResponse({"notices": rows, "next": following})
+        return JSONResponse({"notices": rows, "next": cursor_behind("notices", rows, limit)})
 
     return routes
 

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from mailferry.roster import overview
 from mailferry.web.api import shapes
-from mailferry.web.api.asking import LARGEST_ID, CursorText, DomainFilter, Limit, cursor, number_key
+from mailferry.web.api.asking import LARGEST_ID, CursorText, DomainFilter, Limit, cursor_behind, number_key
 from mailferry.web.api.door import Reader, Writer
 from mailferry.web.desk import Desk
 
@@ -58,8 +58,7 @@ def overview_routes(desk: Desk) -> APIRouter:
             within=who.domains,
             limit=limit,
         )
-        following = cursor("audit", rows[-1]["id"]) if len(rows) == limit else None
-        return JSONResponse({"rows": rows, "next": following})
+        return JSONResponse({"rows": rows, "next": cursor_behind("audit", rows, limit)})
 
     @routes.get("/processes", response_model=shapes.Processes)
     def processes_list(who: Reader) -> Response:
