@@ -29,6 +29,11 @@ KINDS_OF = {
 }
 """The targets that a set is copied to unless others are named."""
 
+ROOM_FOR_COPIES = 20
+"""While the disk has room for so many copies of the set, what a round made stays until the set ends: for minutes
+after thousands of files were removed, ext4 without a journal searches long for a new file's inode
+(`recently_deleted`), and the copier that comes next would pay for it."""
+
 Say = Callable[[str], None]
 
 
@@ -84,6 +89,7 @@ class SetRounds:
         self._user = f"set-{data_set.name.lower()}@bench.test"
         self._folder = Path(tempfile.mkdtemp(prefix="bench-jobs-"))
         self._mail = Mail(data_set)
+        self._made: list[Path] = []
         self._at_source: oracle.Mail | None = None
         """What Dovecot's own tool read of the source; kept while nothing changes there."""
         say(f"set {data_set.name}: laying {data_set.words()}")
@@ -91,9 +97,9 @@ class SetRounds:
         self.figures = Figures(data_set, _octets(servers.source.home(self._user)))
 
     def close(self) -> None:
-        """Remove the mail of the set and the copiers' files."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-        shutil.rmtree(self._servers.source.home(self._user), ignore_errors=True)
+        """Remove the mail of the set, its copies and the copiers' files."""
+        for folder in (self._folder, self._servers.source.home(self._user), *self._made):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def run(self, rounds: int, kinds: Sequence[str] | None = None) -> Figures:
         """Run so many rounds over the kinds of targets; the last compares octets, too.
@@ -130,8 +136,13 @@ class SetRounds:
         finally:
             for turn in turns:
                 turn.peer.finish()
-                shutil.rmtree(turn.job.folder, ignore_errors=True)
-                shutil.rmtree(turn.job.target.home(turn.job.target_user), ignore_errors=True)
+                self._made.append(turn.job.target.home(turn.job.target_user))
+            self._make_room()
+
+    def _make_room(self) -> None:
+        home = self._servers.source.home(self._user)
+        while self._made and shutil.disk_usage(home).free < ROOM_FOR_COPIES * self.figures.octets:
+            shutil.rmtree(self._made.pop(0), ignore_errors=True)
 
     def _begin(self, number: int, copier: CopierKind, kind: str) -> _Turn:
         server = self._servers.target(kind)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mailferry.app.copier import connections, one_by_one
+from mailferry.app.copier import connections
 from mailferry.config.settings import CopySettings
 from mailferry.providers.loader import load_profiles
 
@@ -14,27 +14,26 @@ PROFILES = load_profiles()
 
 
 @pytest.mark.parametrize(
-    ("provider", "written", "usual", "single"),
+    ("provider", "written", "most"),
     [
-        ("dovecot", {}, 2, 4),
-        ("gmail", {}, 2, 4),
-        ("generic", {}, 2, 2),
-        ("tencent_exmail", {}, 2, 2),
-        ("exchange_onprem", {}, 2, 2),
-        ("dovecot", {"connections_per_account": 2}, 2, 2),
-        ("dovecot", {"connections_per_account": 8}, 8, 8),
-        ("dovecot", {"connections_per_source": 20}, 2, 2),
-        ("dovecot", {"connections_per_source": 1}, 1, 1),
+        ("dovecot", {}, 5),
+        ("gmail", {}, 5),
+        ("generic", {}, 2),
+        ("tencent_exmail", {}, 2),
+        ("exchange_onprem", {}, 2),
+        ("dovecot", {"connections_per_account": 2}, 2),
+        ("dovecot", {"connections_per_account": 8}, 8),
+        ("dovecot", {"connections_per_source": 20}, 2),
+        ("dovecot", {"connections_per_source": 1}, 1),
     ],
 )
-def test_a_target_that_takes_one_message_at_a_time_gets_more_pairs_where_the_source_is_known_to_bear_them(
-    provider: str, written: dict[str, int], usual: int, single: int
+def test_a_copy_takes_more_pairs_where_the_source_is_known_to_bear_them_and_nobody_named_a_number(
+    provider: str, written: dict[str, int], most: int
 ) -> None:
-    settings, profile = CopySettings(**written), PROFILES[provider]
-    assert (connections(settings, profile), one_by_one(settings, profile)) == (usual, single)
+    assert connections(CopySettings(**written), PROFILES[provider]) == most
 
 
 def test_half_of_what_the_source_bears_is_left_to_the_user() -> None:
-    for most in range(1, 20):
-        profile = replace(PROFILES["dovecot"], max_connections=most)
-        assert one_by_one(CopySettings(), profile) <= max(2, most // 2)
+    for bears in range(4, 20):
+        profile = replace(PROFILES["dovecot"], max_connections=bears)
+        assert connections(CopySettings(), profile) <= bears // 2

@@ -179,3 +179,40 @@ def test_a_terminal_that_is_closed_ends_its_service_in_order(tmp_path: Path) -> 
         assert process.wait(10) == 0
     os.close(ours)
     os.close(theirs)
+
+
+SHARING = """
+import gc, os, signal, sys, time
+from mailferry.app.children import Job
+from mailferry.app.parent import Parent
+
+class Log:
+    def info(self, event, **facts): pass
+    error = info
+
+def own():
+    lines = open("/proc/self/smaps_rollup").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty:"))
+
+def run(pipe):
+    before = own()
+    gc.collect()
+    sys.stdout.write(f"{own() - before}\\n"); sys.stdout.flush()
+    os.kill(os.getppid(), signal.SIGTERM)
+    time.sleep(60)
+
+kept = [(number,) for number in range(20_000)]
+for number in range(0, len(kept), 10):
+    kept[number] = None  # Python keeps what these stood on in a list of its own, a few on each page
+sys.exit(Parent([Job("proxy", 0, run)], log=Log(), after_death=id, on_ready=id).run())
+"""
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/smaps_rollup").exists(), reason="nothing tells whose memory is whose"
+)
+def test_a_worker_that_looks_for_garbage_keeps_the_memory_that_it_shares() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", SHARING], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert int(ran.stdout) < 300, "KiB"

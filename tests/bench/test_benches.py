@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import copy, crash, page, proxy
+from bench import copy, crash, machine, page, proxy
 from bench.completeness import NotComplete, check_counts
 from bench.crash_account import TARGETS
 from bench.crash_tally import FAULTS, Book, Tally, fault_of, report
@@ -205,3 +205,18 @@ def test_every_fault_of_the_oracle_is_counted() -> None:
     assert book.faults.total() == 4
     last = report(book, 1, 2.0, "a machine").splitlines()[-1]
     assert last == "| **all** | 5 | 0 | 0 | 0 | 1 | 1 | 1 | 1 |"
+
+
+def test_the_machine_s_line_names_an_ext4_that_has_no_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for shown in ("ext4/vda", "ext4/loop0", "jbd2/loop0-8"):
+        (tmp_path / shown).mkdir(parents=True)
+    monkeypatch.setattr(machine, "EXT4", tmp_path / "ext4")
+    monkeypatch.setattr(machine, "JOURNALS", tmp_path / "jbd2")
+    told = {name: machine.has_journal(name) for name in ("vda", "loop0", "not-shown", "")}
+    assert told == {"vda": False, "loop0": True, "not-shown": True, "": True}
+
+
+def test_the_machine_s_line_names_the_file_system() -> None:
+    assert machine.file_system(Path("/proc/self")) == "proc"

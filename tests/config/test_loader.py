@@ -30,7 +30,7 @@ def faults(folder: Path, text: str, environ: dict[str, str] | None = None) -> di
 
 def test_a_file_with_a_target_is_enough(tmp_path: Path) -> None:
     settings = reading(tmp_path, TARGET)
-    assert settings.copy_.batch_messages == 100
+    assert settings.copy_.batch_messages == 200
     assert settings.service.database_url.reveal() == b"sqlite:////var/lib/mailferry/mailferry.db"
 
 

@@ -8,6 +8,11 @@ from typing import cast
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 
+from mailferry.copying import pairs
+from mailferry.copying.desk import Run
+from mailferry.copying.pairs import Pairs
+from mailferry.copying.preparing import MailboxJob, prepare
+from mailferry.copying.results import Mode, PassRequest
 from mailferry.copying.side_by_side import both
 from mailferry.copying.sides import Endpoints, open_pair
 from mailferry.model.causes import Cause, Refused, Unavailable
@@ -91,16 +96,47 @@ async def test_a_pair_of_which_one_side_cannot_be_opened_leaves_no_session(broke
     assert raised.value.cause is (Cause.SERVER_DOWN if broken == "source" else Cause.TARGET_DOWN)
 
 
-@pytest.mark.parametrize(("quirks", "pairs"), [((), 2), (("no_multiappend",), 4)], ids=["batches", "single"])
-async def test_more_pairs_copy_to_a_target_that_takes_one_message_at_a_time(
-    lite: Database, quirks: tuple[str, ...], pairs: int
+@pytest.mark.parametrize(("messages", "opened"), [(1, 2), (6, 3), (30, 4)], ids=["little", "more", "much"])
+async def test_a_third_pair_is_opened_only_for_much_that_is_to_come(
+    lite: Database, monkeypatch: pytest.MonkeyPatch, messages: int, opened: int
 ) -> None:
-    imap = frozenset({"imap"})
-    async with lab(lite, new=quirks, protocols=imap, connections=2, connections_one_by_one=4) as rig:
+    monkeypatch.setattr(pairs, "WORTH_A_PAIR", 30)
+    async with lab(lite, protocols=frozenset({"imap"}), connections=4) as rig:
         boxes = [rig.old.inbox, *(rig.old.create(b"Box %d" % number) for number in range(6))]
-        for box in boxes:
-            box.add(b"Subject: one\r\n\r\nbody\r\n", internal_date=DATE)
+        for number, box in enumerate(boxes * messages):
+            box.add(b"Subject: %d\r\n\r\nbody\r\n" % number, internal_date=DATE)
         assert (await rig.run()).clean
         assert rig.unlike() == []
         for host in (rig.source, rig.target):
-            assert len(host.premises.records) == pairs
+            assert len(host.premises.records) == opened
+
+
+async def test_inbox_goes_first_and_then_what_has_most_to_copy(lite: Database) -> None:
+    async with lab(lite, protocols=frozenset({"imap"}), connections=1) as rig:
+        sizes = {b"INBOX": 2, b"Few": 1, b"Many": 5, b"Some": 3}
+        for name, messages in sizes.items():
+            box = rig.old.inbox if name == b"INBOX" else rig.old.create(name)
+            for number in range(messages):
+                box.add(b"Subject: %d\r\n\r\nbody\r\n" % number, internal_date=DATE)
+        run = Run(rig.desk, PassRequest(rig.account_id, Mode.MIRROR))
+        opening, order = Pairs(run), list[bytes]()
+        prepared = await prepare(run, pair := await opening.one())
+        opening.rest(pair)
+        for job in prepared.jobs:
+            run.work(job.source_name).remaining = sizes.get(job.source_name, 0)
+
+        async def step(_: object, job: MailboxJob) -> None:
+            order.append(job.source_name)
+
+        await opening.round(prepared.jobs, step)
+        await opening.leave()
+        assert order == [b"INBOX", b"Many", b"Some", b"Few"]
+
+
+async def test_a_first_pass_asks_the_target_for_no_numbers_and_the_next_one_does(lite: Database) -> None:
+    async with lab(lite, messages=3, protocols=frozenset({"imap"})) as rig:
+        assert (await rig.run()).clean
+        asked = [words for words in rig.commands(rig.target, "") if "STATUS" in words.upper()]
+        assert asked == []
+        assert (await rig.run()).clean
+        assert any("STATUS" in words.upper() for words in rig.commands(rig.target, ""))

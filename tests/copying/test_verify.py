@@ -74,6 +74,23 @@ async def test_a_sample_is_the_same_each_time(lite: Database) -> None:
 
 
 @pytest.mark.hazard("D25")
+@pytest.mark.parametrize("protocols", [frozenset({"imap"}), POP3], ids=["imap", "pop3"])
+async def test_a_sample_of_an_account_with_mail_holds_one_message_at_least(
+    lite: Database, protocols: frozenset[str]
+) -> None:
+    async with lab(lite, protocols=protocols) as rig:
+        assert (await verified(rig, sample=0.000_001))[0].bodies_compared == 0
+        for number in range(3):
+            rig.old.deliver(b"Subject: %d\r\n\r\n%d\r\n" % (number, number))
+        await rig.run(Mode.ADD_ONLY)
+        assert (await verified(rig, sample=0.000_001))[0].bodies_compared == 1
+        first = min(rig.ledgered()[b"INBOX"].values())
+        rig.new.inbox.messages[first].octets += b"more"
+        found, told = await verified(rig, sample=0.000_001)
+        assert (found.bodies_compared, [one.fault for one in told]) == (1, [Fault.BODY_DIFFERS])
+
+
+@pytest.mark.hazard("D25")
 async def test_mailboxes_deleted_on_either_side_are_told_and_do_not_end_the_comparison(
     lite: Database,
 ) -> None:

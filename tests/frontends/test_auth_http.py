@@ -77,10 +77,11 @@ class Here:
         target: TargetServers = TARGET,
         doors: dict[Protocol, OwnDoor] | None = None,
         submission: tuple[str, int] | None = ("127.0.0.1", 10587),
+        default_domain: str | None = None,
     ) -> Listener:
         """Listen."""
         answers = Answers(
-            NginxTerms(OWN if doors is None else doors, submission),
+            NginxTerms(OWN if doors is None else doors, submission, default_domain),
             checks=self.checks,
             keeper=Keeper(),
             target=target,
@@ -172,6 +173,15 @@ async def test_after_the_flip_nginx_goes_to_the_target_itself(here: Here, protoc
     here.put(Phase.SWITCHED)
     reply = await here.ask(listener, Auth_User=USER.upper(), Auth_Protocol=protocol)
     assert (sent(reply), reply["Auth-User"]) == (f"127.0.0.1:{port}", USER)
+    assert here.checks.attempts == []
+
+
+@pytest.mark.hazard("T26")
+async def test_a_name_without_a_domain_goes_where_its_account_goes(here: Here) -> None:
+    listener = here.open(default_domain=DOMAIN)
+    here.put(Phase.SWITCHED)
+    reply = await here.ask(listener, Auth_User=USER.partition("@")[0])
+    assert (sent(reply), reply["Auth-User"]) == ("127.0.0.1:10143", USER)
     assert here.checks.attempts == []
 
 

@@ -68,6 +68,33 @@ async def test_a_domain_whose_good_passwords_all_fail_at_once_has_been_shut_out(
     assert said(await ask(move, b"wrong", name=USERS[0])) == (Outcome.REFUSED, Cause.BAD_CREDENTIALS)
 
 
+@pytest.mark.parametrize(
+    ("refused", "last"),
+    [
+        ("xx.xx.xx.x", (Outcome.UNAVAILABLE, Cause.SOURCE_REFUSES_DOMAIN)),
+        ("x.x.x.x.xx", (Outcome.UNAVAILABLE, Cause.SOURCE_REFUSES_DOMAIN)),
+        ("x.x.x.x..x", (Outcome.REFUSED, Cause.AMBIGUOUS_REFUSAL)),
+        ("xx.xx.xx.", (Outcome.REFUSED, Cause.AMBIGUOUS_REFUSAL)),
+    ],
+    ids=["most", "six-of-ten", "five-of-ten", "nine"],
+)
+async def test_a_domain_of_whose_good_passwords_over_half_fail_has_been_shut_out(
+    begin: MakeMove, refused: str, last: tuple[Outcome, Cause]
+) -> None:
+    names = [f"user{number}@old.test" for number in range(len(refused) + 1)]
+    move = await begin(source_accounts={name: LabAccount(password=OLD) for name in names})
+    await known_good(move, *names[:-1])
+    await move.time.advance(25 * HOUR, step=HOUR)
+    quirks = move.source.premises.quirks
+    answers = []
+    for name, sign in zip(names, refused, strict=False):
+        (quirks.add if sign == "x" else quirks.discard)("post_cutover_block")
+        answers.append(await ask(move, OLD, name=name))
+    assert "".join("." if one.outcome is Outcome.ACCEPTED else "x" for one in answers) == refused
+    quirks.add("post_cutover_block")
+    assert said(await ask(move, OLD, name=names[-1])) == last  # its first login
+
+
 @pytest.mark.hazard("T29")
 async def test_guesses_shut_nobody_out_and_count_while_somebody_else_does(begin: MakeMove) -> None:
     accounts = {name: LabAccount(password=OLD) for name in USERS}

@@ -21,7 +21,7 @@ from mailferry.providers.loader import load_profiles
 from mailferry.remote.sendable import sendable_date, sendable_flags
 from mailferry.taps.boundaries_imap import ImapBoundaries
 from mailferry.wire.imap_commands import astring
-from mailferry.wire.imap_names import BadMailboxName, decode_mailbox, decode_strict, encode_mailbox
+from mailferry.wire.imap_names import BadMailboxName, decode_strict, encode_mailbox
 from mailferry.wire.imap_responses import Untagged, list_entry, parse_response, status_entry
 from mailferry.wire.imap_values import BadResponse
 from mailferry.wire.pop3_replies import BadReply, parse_status, parse_uidl_line
@@ -121,7 +121,6 @@ ROOMS: Mapping[str, Callable[[bytes], Any]] = {
     "STATUS": lambda name: answer(b'* STATUS "' + name + b'" (MESSAGES 1)'),
     "OK": lambda name: answer(b"* OK [" + name + b"] " + name),
     "tagged NO": lambda name: answer(b"a NO [X " + name + b"] " + name),
-    "mailbox shown": decode_mailbox,
     "mailbox decoded": lambda name: safely(lambda: decode_strict(name), BadMailboxName),
     "mailbox encoded": lambda name: safely(
         lambda: encode_mailbox(name.decode("utf-8", "replace")), BadMailboxName

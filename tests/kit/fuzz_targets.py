@@ -30,7 +30,7 @@ from mailferry.taps.uidl import UidlTap
 from mailferry.taps.uidl_numbering import UidlRow
 from mailferry.wire.imap_fetch import fetch_facts, fetch_start
 from mailferry.wire.imap_framing import FramingError, ImapFramer, LineText, LiteralChunk
-from mailferry.wire.imap_names import BadMailboxName, decode_mailbox, decode_strict, encode_mailbox
+from mailferry.wire.imap_names import BadMailboxName, decode_strict, encode_mailbox
 from mailferry.wire.imap_responses import (
     Untagged,
     capabilities,
@@ -45,7 +45,6 @@ from mailferry.wire.pop3_replies import (
     BadReply,
     BodyEnd,
     DotReader,
-    DotStuffer,
     parse_list_line,
     parse_stat,
     parse_status,
@@ -54,6 +53,7 @@ from mailferry.wire.pop3_replies import (
 from mailferry.wire.proxy_header import LONGEST_BODY, BadProxyHeader, ProxyHeader, parse_proxy_header
 from mailferry.wire.sasl import BadSasl, encode_base64, encode_plain, parse_plain
 from mailferry.wire.server_text import decode_text, visible
+from tests.kit.dot_stuffing import stuffed
 from tests.kit.fuzz_octets import (
     cuts,
     imap_client,
@@ -149,7 +149,6 @@ def _fetch(octets: bytes) -> None:
 
 
 def _names(octets: bytes) -> None:
-    decode_mailbox(octets)
     try:
         name = decode_strict(octets)
     except BadMailboxName:
@@ -185,8 +184,7 @@ def _replies(octets: bytes) -> None:
 
 def _dots(case: tuple[bytes, list[int]]) -> None:
     octets, places = case
-    stuffer = DotStuffer()
-    wire = b"".join(stuffer.feed(part) for part in pieces(octets, places)) + stuffer.finish()
+    wire = stuffed(octets)
     reader = DotReader()
     body = b"".join(reader.feed(part) for part in pieces(wire + b"+OK next", places))
     ended = octets.endswith(b"\r\n") or not octets

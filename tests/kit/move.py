@@ -268,6 +268,7 @@ async def make_move(
     passwords: Mapping[str, Any] | None = None,
     notices: Mapping[str, Any] | None = None,
     master: bool = True,
+    default_domain: str | None = None,
 ) -> Move:
     """Return a move whose doors are open; `copy()` starts its copier, `end()` ends it.
 
@@ -302,6 +303,7 @@ async def make_move(
         passwords=passwords,
         notices=notices or {},
         master=master,
+        default_domain=default_domain,
     )
     relay = await FR(source.imap_port).start() if relayed else None
     imap_port = source.imap_port if relay is None else relay.port
@@ -361,6 +363,7 @@ def _settings(
     passwords: Mapping[str, Any] | None,
     master: bool,
     notices: Mapping[str, Any],
+    default_domain: str | None,
 ) -> Settings:
     place = database.place
     sqlite = place.sqlite_path
@@ -371,6 +374,7 @@ def _settings(
                 "database": "sqlite" if sqlite else place.url.render_as_string(hide_password=False),
                 "allow_networks": ["127.0.0.0/8"],
                 "drain_seconds": drain_seconds,
+                "default_domain": default_domain,
             },
             "listen": [
                 {"service": protocol.value, "endpoint": "tcp:0:interface=127.0.0.1", "tls": "none"}

@@ -18,6 +18,8 @@ from tests.kit.daemon import Daemon, DaemonDied, answers, plain_user
 
 ATTEMPTS = 5
 """How often other ports are tried when somebody took one between its choice and the start."""
+FOLDER = "MAILFERRY_PEER_FOLDER"
+"""Environment variable: where servers keep their directories, for a bench on another file system. Keep it short."""
 
 
 class PeerProcess(ABC):
@@ -34,9 +36,8 @@ class PeerProcess(ABC):
         self._found = debian.find(self.name)
         self._user: pwd.struct_passwd = plain_user()
         # a socket's path may have 108 octets, and `nobody` cannot enter root's temporary folders
-        self.directory = Path(
-            tempfile.mkdtemp(prefix=f"{self.name}-", dir="/tmp" if os.getuid() == 0 else tmp_path)
-        )
+        folder = os.environ.get(FOLDER) or ("/tmp" if os.getuid() == 0 else tmp_path)
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=folder))
         self._remove = weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
         self._daemon: Daemon | None = None
         self.ports: dict[str, int] = {}

@@ -395,6 +395,7 @@ def test_an_ok_before_the_password_was_sent_proves_nothing() -> None:
         ),
         (b"* NO hi\r\n", broken(b"not a greeting", Stage.GREETING)),
         (b"+OK POP3\r\n", broken(b"not a greeting", Stage.GREETING)),
+        (b"* FLAGS ()\r\n", broken(b"not a greeting", Stage.GREETING)),
         (b"220 smtp\r\n", broken(b"an answer that is not IMAP", Stage.GREETING)),
         (b"x" * 9000, broken(b"a line of more than 8192 octets", Stage.GREETING)),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
+from twisted.internet import task
 from twisted.internet.task import Clock
 
 from mailferry.net.carrier import Address, Ending
@@ -232,6 +233,28 @@ async def test_a_user_that_knows_half_close_goes_on_sending_after_the_peers_fin(
     carrier.write(b"answer")
     await client.expect(b"answer")
     carrier.close()
+    assert (await ear.end()).ending is Ending.FINISHED
+    assert orderly(await client.gone())
+    await door.stop()
+
+
+@pytest.mark.hazard("T16")
+@pytest.mark.parametrize("octets", [100_000, 10_000_000])
+async def test_a_peer_that_finished_gets_what_waits_also_where_that_is_the_end(octets: int) -> None:
+    from twisted.internet import reactor
+
+    door = Door()
+    client = await dial(door.port)
+    carrier, ear = await door.carrier(), Ear()
+    client.stop_reading()
+    carrier.drop_if_killed()
+    carrier.attach(ear)
+    carrier.write(b"x" * octets)
+    client.finish()
+    while not carrier.is_closed:
+        await task.deferLater(reactor, 0)
+    client.read_on()
+    assert await client.count(octets) == b"x" * octets
     assert (await ear.end()).ending is Ending.FINISHED
     assert orderly(await client.gone())
     await door.stop()

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import resource
 import socket
 from dataclasses import replace
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, ensureDeferred
-from twisted.internet.error import DNSLookupError
+from twisted.internet.error import DNSLookupError, getConnectError
 from twisted.internet.interfaces import IHostnameResolver
 from zope.interface import implementer
 
@@ -20,6 +22,7 @@ from mailferry.model.access import Protocol, Server, TlsMode
 from mailferry.model.causes import Cause, Unavailable
 from mailferry.net import connect
 from mailferry.net.connect import Connector
+from mailferry.net.dial import describe
 from mailferry.net.listen import bind
 from mailferry.net.sockets import sockets_for
 from mailferry.wire.proxy_header import ProxyHeader, parse_proxy_header
@@ -125,6 +128,23 @@ async def test_a_connection_is_made_with_nodelay_and_the_proxy_header_goes_first
 
 async def test_a_refused_connection_says_so() -> None:
     assert "connection refused" in await unavailable(imap(closed_port()))
+
+
+async def test_a_network_that_cannot_be_reached_is_told_in_words() -> None:
+    assert describe(getConnectError((errno.EHOSTUNREACH, ""))) == "No route to host"
+
+
+async def test_a_process_without_descriptors_left_is_no_fault_of_the_server_and_breaks_nothing() -> None:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    rec = await REC().start()
+    connector = Connector(reactor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, most[1]))
+    try:
+        text = await unavailable(imap(rec.port), connector)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+    assert "Too many open files" in text
+    await rec.stop()
 
 
 async def test_a_server_that_does_not_answer_ends_with_the_time_limit() -> None:

@@ -26,6 +26,8 @@ A_FEW = RefusalContext(good_refused=WHOLE_DOMAIN - 1)
         (Cause.BAD_CREDENTIALS, LATELY, Cause.BAD_CREDENTIALS),  # certain words: it was changed since
         (Cause.AMBIGUOUS_REFUSAL, ALL_OF_THEM, Cause.SOURCE_REFUSES_DOMAIN),
         (Cause.BAD_CREDENTIALS, ALL_OF_THEM, Cause.SOURCE_REFUSES_DOMAIN),
+        (Cause.UNKNOWN_USER, ALL_OF_THEM, Cause.SOURCE_REFUSES_DOMAIN),
+        (Cause.UNKNOWN_USER, A_FEW, Cause.UNKNOWN_USER),
         (Cause.BAD_CREDENTIALS, A_FEW, Cause.BAD_CREDENTIALS),
         (Cause.AMBIGUOUS_REFUSAL, A_FEW, Cause.AMBIGUOUS_REFUSAL),
     ],
@@ -36,7 +38,7 @@ def test_what_happened_before_and_to_others_changes_what_is_meant(
     assert cause_in_context(cause, context) is meant
 
 
-@pytest.mark.parametrize("cause", sorted(set(Cause) - ABOUT_THE_PASSWORD))
+@pytest.mark.parametrize("cause", sorted(set(Cause) - ABOUT_THE_PASSWORD - {Cause.UNKNOWN_USER}))
 def test_a_refusal_that_does_not_judge_the_password_stays_what_it_is(cause: Cause) -> None:
     both = RefusalContext(accepted_ago=1.0, good_refused=WHOLE_DOMAIN)
     assert cause_in_context(cause, both) is cause

@@ -15,6 +15,7 @@ from mailferry.plan.refusal_context import AT_ONCE_SECONDS, WHOLE_DOMAIN
 from mailferry.providers.detection import Evidence
 from mailferry.providers.loader import load_profiles
 from mailferry.providers.taxonomy import AFTER_CODES, BEFORE_CODES, CODES
+from mailferry.store.domain_refusals import ENOUGH, MIXED_SECONDS
 from tests.life.source_flows import FLOWS
 from tests.providers.page_words import (
     BEHAVIOURS_INTRO,
@@ -78,7 +79,12 @@ def page() -> str:
         _rules(),
         "### Response codes",
         _table(("code", "cause"), ((f"`{code}`", f"`{cause}`") for code, cause in CODES.items())),
-        CONTEXT.format(accounts=WHOLE_DOMAIN, minutes=int(AT_ONCE_SECONDS // 60)),
+        CONTEXT.format(
+            accounts=WHOLE_DOMAIN,
+            minutes=int(AT_ONCE_SECONDS // 60),
+            enough=ENOUGH,
+            mixed=int(MIXED_SECONDS // 60),
+        ),
         "## What is known of each system",
         "Facts that are not listed are unknown; the standard's behaviour holds for them.",
         *(_profile(profiles[name]) for name in sorted(profiles)),

@@ -104,7 +104,9 @@ combined help is shown, "wrong password" never is, and nothing is concluded abou
 
 - the source took this very password within the last 24 hours: `rate_limited`, tried again by itself;
 - {accounts} accounts of the domain in a row, each with the password that was good before, were refused within {minutes} minutes
-  and no login was accepted in between: `source_refuses_domain`, whatever the words. One user alone stands as judged.
+  and no login was accepted in between; or, of at least {enough} accounts within {mixed} minutes that had good passwords, more were
+  refused than accepted, whatever the words: `source_refuses_domain`. Every refusal of the domain is then answered as temporary;
+  one whose words name another cause (an expired service, a protocol switched off) keeps that cause. One user alone stands as judged.
 
 ### Addresses that the old host does not have
 

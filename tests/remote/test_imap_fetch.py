@@ -14,7 +14,7 @@ from twisted.internet.task import Clock, deferLater
 
 from mailferry.model.causes import Cause, Refused, Unavailable
 from mailferry.remote.imap_answers import AnswerReader
-from mailferry.remote.imap_fetch import BODY, BodyReader
+from mailferry.remote.imap_fetch import AWAITED, BODY, BodyReader
 from mailferry.remote.message_sink import WholeSink
 from tests.kit.scripted import Talk
 from tests.remote.sessions import Collected, answering, commands_of, imap
@@ -379,6 +379,21 @@ def test_many_small_messages_are_the_same_however_the_network_cuts_them(cuts: li
     assert sink.messages == MANY
     assert not reader.wanted
     assert list(sink.messages) == sorted(MANY)
+
+
+@pytest.mark.parametrize(
+    ("size", "first"), [(AWAITED, []), (AWAITED + 1, ["begin 1"])], ids=["small", "larger"]
+)
+def test_only_a_small_message_waits_for_the_rest_of_it(size: int, first: list[str]) -> None:
+    octets, sink = fetched(1, b"x" * size), Whole()
+    reader = BodyReader([1], BODY, sink)
+    answers = AnswerReader(lambda: reader, lambda _: None)
+    for place in (40, len(octets) - 1):
+        answers.feed(octets[:place] if place == 40 else octets[40:place])
+        assert sink.events[:1] == first
+    answers.feed(octets[-1:])
+    assert sink.messages == {1: b"x" * size}
+    assert (sink.events == ["whole 1"]) is (not first)
 
 
 @pytest.mark.hazard("D4")

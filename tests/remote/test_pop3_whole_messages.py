@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mailferry.model.causes import Unavailable
-from mailferry.wire.pop3_replies import DotStuffer
+from tests.kit.dot_stuffing import END, stuffed
 from tests.kit.scripted import Script, Talk
 from tests.remote.sessions import Collected, pop3
 
@@ -30,8 +30,7 @@ def at_once(messages: Sequence[bytes], *, stuffs: bool, segments: Sequence[int])
         answers = b""
         while (line := await talk.line()) != b"NOOP":
             message = messages[int(line.split()[1]) - 1]
-            stuffer = DotStuffer()
-            body = stuffer.feed(message) + stuffer.finish() if stuffs else message + b".\r\n"
+            body = stuffed(message) if stuffs else message + END
             answers += b"+OK %d octets\r\n" % len(message) + body
         answers += b"+OK\r\n"
         for octets in segments:
@@ -80,7 +79,7 @@ async def test_messages_are_the_same_whether_they_come_whole_or_in_pieces(
 @pytest.mark.hazard("D4")
 async def test_a_list_that_counts_the_dots_of_stuffing_leaves_none_of_them_in_a_message() -> None:
     messages = [b"Subject: 1\r\n\r\n.one\r\n..two\r\n", b"Subject: 2\r\n\r\nplain\r\n"]
-    sizes = {number: len(DotStuffer().feed(one)) for number, one in enumerate(messages, 1)}
+    sizes = {number: len(stuffed(one).removesuffix(END)) for number, one in enumerate(messages, 1)}
     found = await read(at_once(messages, stuffs=True, segments=()), sizes)
     assert found == (dict(enumerate(messages, 1)), (), set())
 

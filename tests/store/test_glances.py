@@ -11,8 +11,9 @@ from twisted.internet.defer import ensureDeferred
 
 from mailferry.model.account import Event, Phase
 from mailferry.model.causes import Cause
-from mailferry.store import accounts, domains, login_rows, passwords, wrong_tries
+from mailferry.store import accounts, domain_refusals, domains, login_rows, passwords, wrong_tries
 from mailferry.store.database import Database
+from mailferry.store.domain_refusals import DomainRefusals
 from mailferry.store.glances import Glances, Locked
 from mailferry.store.prepared import Prepared
 from mailferry.store.schema import domains as domain_table
@@ -29,6 +30,7 @@ ADDRESS = {"address": "a@a.test", "domain": "a.test"}
 KEYS = TryKeys(account=b"a" * 16, password=b"p" * 16, source="old.test", address="a@a.test")
 SHIELD = {
     **ADDRESS,
+    "domain_before": domain_refusals.before("a.test"),
     "account_key": KEYS.account,
     "password_key": KEYS.password,
     "good_seconds": 600.0,
@@ -151,14 +153,14 @@ async def test_the_shields_question_says_what_stands_against_a_known_password(op
         return found
 
     clean = await standing()
-    assert (clean.refused, clean.good_refused, clean.source_login) == (None, 0, None)
+    assert (clean.refused, clean.of_domain, clean.source_login) == (None, DomainRefusals(), None)
     assert clean.password == passwords.PasswordRecord(account.id)
-    store.run_now("refused", lambda c: wrong_tries.good_refused(c, KEYS, Cause.BAD_CREDENTIALS))
+    store.run_now("refused", lambda c: domain_refusals.refused(c, KEYS, Cause.BAD_CREDENTIALS))
     after = await standing()
-    assert (after.refused, after.good_refused) == (Cause.BAD_CREDENTIALS, 1)
+    assert (after.refused, after.of_domain) == (Cause.BAD_CREDENTIALS, DomainRefusals(1, watched=True))
     now[0] += wrong_tries.REMEMBERED_SECONDS
     assert (await standing()).refused is None
-    store.run_now("refused", lambda c: wrong_tries.good_refused(c, KEYS, Cause.BAD_CREDENTIALS))
+    store.run_now("refused", lambda c: domain_refusals.refused(c, KEYS, Cause.BAD_CREDENTIALS))
     now[0] += 1
     store.run_now("forget", lambda c: wrong_tries.forget(c, account.id))
     assert (await standing()).refused is None

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, event, func, select
 
 from mailferry.model.causes import Cause
-from mailferry.store import wrong_tries
+from mailferry.store import domain_refusals, wrong_tries
 from mailferry.store.database import Database
 from mailferry.store.schema import wrong_tries as table
 from mailferry.store.wrong_tries import Full, Reservation, TryKeys, TryLimits
@@ -104,7 +104,7 @@ def test_a_known_password_that_was_refused_is_remembered_and_counts_nowhere(stor
         keys = guess(number)
         store.run_now(
             "known",
-            lambda conn, keys=keys: wrong_tries.good_refused(conn, keys, Cause.BAD_CREDENTIALS, now=0.0),
+            lambda conn, keys=keys: domain_refusals.refused(conn, keys, Cause.BAD_CREDENTIALS, now=0.0),
         )
     assert standing(store, guess(3), 1.0) == Reservation(refused=Cause.BAD_CREDENTIALS)
     assert standing(store, guess(9), 1.0) is None
@@ -175,28 +175,6 @@ def test_an_answer_that_is_noted_while_somebody_looks_is_not_missed(store: Datab
     run = store.run_now if store_kind == "postgresql" else store.read_now  # SQLite has one writer at a time
     assert run("look", look) in (Reservation(refused=Cause.BAD_CREDENTIALS), AWAITED)
     assert standing(store, guess(1)) == Reservation(refused=Cause.BAD_CREDENTIALS)
-
-
-def test_good_passwords_that_are_refused_are_counted_by_domain_until_one_is_taken(store: Database) -> None:
-    def lately(domain: str = "a.test", now: float = 1.0) -> int:
-        return store.read_now(
-            "lately", lambda c: wrong_tries.good_refused_lately(c, domain, seconds=900.0, now=now)
-        )
-
-    def refuse(keys: TryKeys, cause: Cause = Cause.BAD_CREDENTIALS) -> None:
-        store.run_now("refuse", lambda c: wrong_tries.good_refused(c, keys, cause, now=0.0))
-
-    for number in (1, 2, 3, 3):
-        refuse(someone(number))
-    refuse(someone(4), Cause.AMBIGUOUS_REFUSAL)
-    refuse(someone(5), Cause.UNKNOWN_USER)
-    assert [lately(), lately("b.test"), lately(now=900.0)] == [4, 0, 0]
-    store.run_now("taken", lambda c: wrong_tries.source_accepted(c, "a.test", was_shut_out=False))
-    assert lately() == 0
-    assert standing(store, someone(1), 1.0) == Reservation(refused=Cause.BAD_CREDENTIALS)
-    refuse(someone(7))
-    store.run_now("taken", lambda c: wrong_tries.source_accepted(c, "a.test", was_shut_out=True))
-    assert (lately(), standing(store, someone(7), 1.0)) == (0, None)
 
 
 def test_forgotten_tries_count_at_the_source_only(store: Database) -> None:

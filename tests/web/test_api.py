@@ -173,10 +173,20 @@ def test_what_may_be_done_to_an_account_goes_through_the_roster(
     log = robot.get(f"/accounts/{USER}/log")["changes"]
     assert next((row["event"], row["from"], row["to"]) for row in log) == ("retried", "BLOCKED", "PRECOPY")
     assert robot.get(f"/accounts/{USER}/skipped") == {"skipped": [], "next": None}
-    for refused in ("approve", "reset", "switch"):
+    for refused in ("approve", "reset", "switch", "exclude"):
         answer = robot.ask("POST", f"/accounts/{USER}/{refused}")
         assert problem_of(answer)["status"] == 409, answer.text
         assert USER in answer.json()["detail"]
+
+
+def test_an_account_is_excluded_before_its_first_login_and_taken_back(
+    robot: Program, store: Database, failed: None
+) -> None:
+    for _ in range(2):
+        assert robot.post("/accounts/New@old.test/exclude")["state"] == "not_migrating"
+    assert last_audit(store) == ("api:robot", "account.mark-local", "new@old.test")
+    assert robot.post("/accounts/new@old.test/reset")["state"] == "not_started"
+    assert problem_of(robot.ask("POST", "/accounts/new@nix.test/exclude"))["status"] == 404
 
 
 def test_an_account_is_switched_with_force_and_the_flip_is_logged(

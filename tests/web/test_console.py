@@ -12,6 +12,7 @@ from mailferry.model.account import Event, Phase
 from mailferry.model.causes import Cause
 from mailferry.passwords.sealing import KeyRing, Purpose
 from mailferry.roster import overview, switching
+from mailferry.roster.account_changes import APPROVABLE
 from mailferry.store import accounts, passwords
 from mailferry.store.database import Database
 from tests.kit.canary import canary, search
@@ -99,9 +100,13 @@ def test_pause_and_resume(admin: Browser, store: Database, failed: None) -> None
     assert last_audit(store) == ("console:anna", "account.resume", USER)
 
 
-def test_approve_lets_a_held_copy_go_on(admin: Browser, store: Database) -> None:
+@pytest.mark.parametrize("cause", sorted(APPROVABLE))
+def test_whatever_waits_for_approval_can_be_approved_on_its_page(
+    admin: Browser, store: Database, cause: Cause
+) -> None:
     add_domain(store)
-    add_failed(store, cause=Cause.DELETIONS_HELD)
+    add_failed(store, cause=cause)
+    assert 'action="/admin/account/approve"' in admin.get(f"/admin/account?address={USER}").text
     assert act(admin, "approve")[0] == 303
     assert get(store).phase is Phase.PRECOPY
 
@@ -286,6 +291,27 @@ def test_changes_at_the_old_host_that_no_session_of_ours_made_are_told(
     after = shown(admin.get(path).text)
     assert "Nobody was seen to use the old host directly." in before
     assert "17 changes at the old host that did not come through here, the last Nov 5, 2026" in after
+
+
+def test_an_account_that_has_nothing_to_move_is_excluded_until_it_moves(
+    admin: Browser, store: Database
+) -> None:
+    add_domain(store)
+    add_account(store, USER)
+    assert 'action="/admin/account/exclude"' in admin.get(f"/admin/account?address={USER}").text
+    status, location = act(admin, "exclude")
+    assert (status, location) == (303, "/admin/account?address=li%40old.test&said=exclude")
+    assert get(store).phase is Phase.LOCAL
+    assert last_audit(store) == ("console:anna", "account.mark-local", USER)
+    page = admin.get(location).text
+    assert "a reset undoes this" in page
+    assert 'action="/admin/account/exclude"' not in page
+    add_failed(store, "moves@old.test")
+    assert 'action="/admin/account/exclude"' not in admin.get("/admin/account?address=moves@old.test").text
+    answer = admin.post("/admin/account/exclude", {"address": "moves@old.test"})
+    assert answer.status_code == 409
+    assert "a pause stops its copy" in answer.text
+    assert get(store, "moves@old.test").phase is Phase.BLOCKED
 
 
 def test_an_account_that_does_not_move_may_begin_again_after_a_reset(admin: Browser, store: Database) -> None:

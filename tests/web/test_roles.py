@@ -143,6 +143,7 @@ RULES: Mapping[str, Mapping[Role, str]] = {
     "POST /api/v1/accounts/{address}/pause": CHANGE_OF,
     "POST /api/v1/accounts/{address}/resume": CHANGE_OF,
     "POST /api/v1/accounts/{address}/reset": CHANGE_OF,
+    "POST /api/v1/accounts/{address}/exclude": CHANGE_OF,
     "POST /api/v1/accounts/{address}/switch": CHANGE_OF,
     "POST /api/v1/accounts/{address}/password": CHANGE_OF,
     "POST /api/v1/import": CHANGE,

@@ -8,7 +8,6 @@ from mailferry.wire.pop3_replies import (
     BadReply,
     BodyEnd,
     DotReader,
-    DotStuffer,
     Pop3Reply,
     is_continuation,
     parse_capabilities,
@@ -18,6 +17,7 @@ from mailferry.wire.pop3_replies import (
     parse_uidl_line,
     reply_follows,
 )
+from tests.kit.dot_stuffing import stuffed
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,6 @@ def test_capabilities() -> None:
     }
 
 
-def stuffed(body: bytes) -> bytes:
-    """An independent writer: line by line."""
-    lines = body.split(b"\n")
-    wire = b"\n".join(b"." + line if line.startswith(b".") else line for line in lines)
-    return wire + (b".\r\n" if body.endswith(b"\r\n") or not body else b"\r\n.\r\n")
-
-
 BODY = st.lists(
     st.sampled_from([b".", b"..", b"\r\n", b"\r", b"x", b"\r\n.", b"\n", b".\r\n"]), max_size=20
 ).map(b"".join)
@@ -106,21 +99,11 @@ def cut(whole: bytes, places: list[int]) -> list[bytes]:
 
 
 @settings(max_examples=150)
-@given(BODY, PLACES)
-def test_stuffing_in_pieces_is_stuffing_at_once(body: bytes, places: list[int]) -> None:
-    stuffer = DotStuffer()
-    assert b"".join([*(stuffer.feed(piece) for piece in cut(body, places)), stuffer.finish()]) == stuffed(
-        body
-    )
-
-
-@settings(max_examples=150)
 @given(BODY, PLACES, st.sampled_from([b"", b"+OK next\r\n.\r\n"]))
 def test_reading_in_pieces_gives_the_body_and_what_follows(
     body: bytes, places: list[int], after: bytes
 ) -> None:
-    stuffer = DotStuffer()
-    wire = stuffer.feed(body) + stuffer.finish() + after
+    wire = stuffed(body) + after
     reader = DotReader()
     read = b"".join(reader.feed(piece) for piece in cut(wire, places))
     ended = body if body.endswith(b"\r\n") or not body else body + b"\r\n"

@@ -25,15 +25,16 @@ def asked_door(
     reactor, log = parts.reactor, parts.log
     if listener.settings.service is ServiceName.SASL:
         return SaslDoor(checker, reactor=reactor, log=log)
+    settings = parts.settings
     answers = Answers(
-        NginxTerms(own_doors(listeners), parts.settings.auth_http.submission),
+        NginxTerms(own_doors(listeners), settings.auth_http.submission, settings.service.default_domain),
         checks=checker,
         keeper=parts.keeper,
         target=parts.target,
         database=parts.database,
         log=log,
     )
-    return AuthHttpDoor(answers, key=parts.settings.auth_http.key, reactor=reactor, log=log)
+    return AuthHttpDoor(answers, key=settings.auth_http.key, reactor=reactor, log=log)
 
 
 def own_doors(listeners: Sequence[BoundListener]) -> dict[Protocol, OwnDoor]:

@@ -36,8 +36,8 @@ from mailferry.store.domains import Domain
 
 Opening = Callable[[Server], Awaitable[OpenSession]]
 
-ONE_BY_ONE = 4
-"""Pairs of connections that copy an account side by side to a target without MULTIAPPEND."""
+PAIRS = 5
+"""Pairs of connections that copy an account side by side where the source bears them (docs/decisions/0017)."""
 
 
 class Desks:
@@ -110,7 +110,7 @@ class Desks:
                 return await opening()
             return await self._pace.opened(account.id, self._pace.terms(domain), opening)
         except Refused as refused:
-            weighed = await refusal_of_recorded(parts.database, account.id, refused)
+            weighed = await refusal_of_recorded(parts.database, account.id, domain.name, refused)
             if weighed is refused:
                 raise
             raise weighed from refused
@@ -131,32 +131,26 @@ class Desks:
             batch_messages=copy.batch_messages,
             batch_octets=copy.batch_octets,
             connections=connections(copy, profile),
-            connections_one_by_one=one_by_one(copy, profile),
         )
 
 
 def connections(copy: CopySettings, profile: Profile) -> int:
-    """Return how many sessions a copy may have at its account; one of what the source allows is the user's."""
-    most = copy.connections_per_account
-    if profile.max_connections is not None:
-        most = min(most, profile.max_connections - 1)
-    if profile.host_connections is not None:
-        most = min(most, profile.host_connections)
+    """Return how many sessions a copy may have at its account; one of what the source allows is the user's.
+
+    Where nobody named a number they are as many as fill the target, if the source is known to bear twice
+    as many from one account.
+    """
+    most, bears, at_host = copy.connections_per_account, profile.max_connections, profile.host_connections
+    named = "connections_per_account" in copy.model_fields_set or copy.connections_per_source is not None
+    if not named and at_host is None and bears is not None and bears >= 2 * PAIRS:
+        return PAIRS
+    if bears is not None:
+        most = min(most, bears - 1)
+    if at_host is not None:
+        most = min(most, at_host)
     if copy.connections_per_source is not None:
         most = min(most, copy.connections_per_source)
     return max(1, most)
-
-
-def one_by_one(copy: CopySettings, profile: Profile) -> int:
-    """Return the same for a target that takes one message at a time: more, where nobody named a number and the
-    source is known to bear twice as many from one account (docs/decisions/0017).
-    """
-    usual = connections(copy, profile)
-    if "connections_per_account" in copy.model_fields_set or copy.connections_per_source is not None:
-        return usual
-    bears, host = profile.max_connections, profile.host_connections
-    bears_more = bears is not None and bears >= 2 * ONE_BY_ONE and host is None
-    return max(usual, ONE_BY_ONE) if bears_more else usual
 
 
 def source_terms(copy: CopySettings, profile: Profile, domain: Domain) -> SourceTerms:

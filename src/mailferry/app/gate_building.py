@@ -63,13 +63,21 @@ def build_gate(parts: Parts, *, node: Callable[[], int]) -> BuiltGate:
         taps=TapChoice(database),
         restored=parts.restored,
     )
-    return BuiltGate(Gatekeeper(hands, reactor=reactor, log=log), judges, penalty, book)
+    gatekeeper = Gatekeeper(
+        hands, reactor=reactor, log=log, default_domain=parts.settings.service.default_domain
+    )
+    return BuiltGate(gatekeeper, judges, penalty, book)
 
 
 def make_checker(parts: Parts, admit: Callable[[LoginAttempt], Deferred[Admission]]) -> Checker:
     """Return what judges passwords without giving a session; `admit` is the gate's of this process."""
     return Checker(
-        admit=admit, database=parts.database, keeper=parts.keeper, restored=parts.restored, log=parts.log
+        admit=admit,
+        database=parts.database,
+        keeper=parts.keeper,
+        restored=parts.restored,
+        log=parts.log,
+        default_domain=parts.settings.service.default_domain,
     )
 
 

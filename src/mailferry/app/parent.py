@@ -85,6 +85,7 @@ class Parent:
             signal.signal(signal.SIGHUP, self._on_stop_signal if os.isatty(0) else self._on_hangup)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._selector.register(wake_read, selectors.EVENT_READ, None)
+        gc.collect()  # or each worker's first full collection would clear Python's free lists, all over these pages
         gc.freeze()  # pages of what is imported stay shared with the workers
         for job in self._jobs:
             self._start(job)

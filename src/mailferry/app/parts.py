@@ -33,9 +33,9 @@ from mailferry.remote.target_servers import Forwarding, TargetServers
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database
 from mailferry.store.domains import Domain
+from mailferry.store.flips_log import LOG_FILE
 from mailferry.store.restored import Restored
 
-FLIPS_FILE = "flips.log"
 KEYS_FOLDER = "keys"
 
 
@@ -65,7 +65,7 @@ class Parts:
     @property
     def flips_file(self) -> Path:
         """Where flips are logged."""
-        return self.settings.service.state_dir / FLIPS_FILE
+        return self.settings.service.state_dir / LOG_FILE
 
 
 def build_parts(context: WorkerContext) -> Parts:
@@ -118,7 +118,7 @@ def build_parts(context: WorkerContext) -> Parts:
         keyring=keyring,
         backend=backend,
         keeper=keeper,
-        restored=Restored(database, settings.service.state_dir / FLIPS_FILE),
+        restored=Restored(database, settings.service.state_dir / LOG_FILE),
     )
 
 

@@ -40,6 +40,7 @@ from mailferry.remote.pop3_client import Pop3Client
 from mailferry.roster.lookup import address_of, domain_at
 from mailferry.store import accounts
 from mailferry.store.domains import Domain
+from mailferry.web.telling import failure_in_chinese
 
 __all__ = ["Line", "Preflight", "Sign", "preflight"]
 
@@ -245,13 +246,17 @@ class Preflight:
 
 def _failed(what: Words, failure: RemoteFailure) -> Line:
     todo = advice(failure.cause)
-    found = said("failed", cause=named(failure.cause), text=failure.text)
+    found = said("failed", cause=named(failure.cause), text=_text_of(failure))
     return finding(Sign.FAULT, what, found, Words(todo["en"], todo["zh"]))
 
 
 def _unclear(what: Words, failure: RemoteFailure) -> Line:
-    found = said("made-up.unclear", cause=named(failure.cause), text=failure.text)
+    found = said("made-up.unclear", cause=named(failure.cause), text=_text_of(failure))
     return finding(Sign.NOTE, what, found)
+
+
+def _text_of(failure: RemoteFailure) -> Words:
+    return Words(failure.text, failure_in_chinese(failure.text))
 
 
 def altered(octets: bytes) -> dict[str, bytes]:

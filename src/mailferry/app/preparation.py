@@ -53,7 +53,7 @@ def prepare_store(settings: Settings, log: Log) -> None:
         voided = database.run_now("tidy", tidy)
         if voided:
             log.info("voided what an earlier run left", nodes=voided)
-        behind = flips_log.behind(database, state_dir / "flips.log")
+        behind = flips_log.behind(database, state_dir / flips_log.LOG_FILE)
         if behind:
             log.error(
                 "the store knows fewer flips than flips.log: those accounts are not served before "

@@ -20,6 +20,7 @@ from mailferry.cli.words import Address
 from mailferry.roster import account_changes, account_files, accounts, switching
 from mailferry.roster.refusals import RosterRefusal
 from mailferry.store.database import Database
+from mailferry.store.flips_log import LOG_FILE
 
 commands = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Accounts: list, show, retry, import, verify, ..."
@@ -35,11 +36,18 @@ def list_all(
     ] = None,
     cause: Annotated[str | None, typer.Option(help="Only accounts that failed by this cause.")] = None,
     search: Annotated[str | None, typer.Option(help="A part of the address.")] = None,
+    verified: Annotated[
+        bool | None,
+        typer.Option(
+            "--verified/--never-verified",
+            help="Only those of which the old host took a password, or took none.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List accounts, by address."""
     try:
-        only = accounts.wanted(domain=domain, state=state, cause=cause, search=search)
+        only = accounts.wanted(domain=domain, state=state, cause=cause, search=search, verified=verified)
     except RosterRefusal as error:  # no such state, no such cause
         raise WrongUse(str(error)) from None
     found = accounts.every(open_database(context), only)
@@ -152,7 +160,7 @@ def switch(
     force: Annotated[bool, typer.Option(help="Also when the password was never set at the target.")] = False,
 ) -> None:
     """Serve the account from the target now; what is not copied yet follows."""
-    flips = invocation(context).settings.service.state_dir / "flips.log"
+    flips = invocation(context).settings.service.state_dir / LOG_FILE
     _act(context, address, switching.switch, "lives on the target now", flips_file=flips, force=force)
 
 

@@ -80,7 +80,9 @@ def _fetch(context: typer.Context, address: str, folder: Path, *, as_json: bool)
 def verify(
     context: typer.Context,
     address: Address,
-    sample: Annotated[str, typer.Option(help="How much is read again, such as 1% or all.")] = "all",
+    sample: Annotated[
+        str, typer.Option(help="How much is read again: a share such as 1% (one message at least), or all.")
+    ] = "all",
     as_json: AsJson = False,
 ) -> None:
     """Compare source and target message by message and say what differs."""

@@ -53,7 +53,7 @@ def reconcile(context: typer.Context) -> None:
     state_dir = invocation(context).settings.service.state_dir
     take_instance_lock(state_dir, patience=0)
     database = open_database(context)
-    missing = flips_log.reconcile(database, state_dir / "flips.log")
+    missing = flips_log.reconcile(database, state_dir / flips_log.LOG_FILE)
     database.close()
     for flip in missing:
         typer.echo(f"{flip.address}: on the target since epoch {flip.epoch}")

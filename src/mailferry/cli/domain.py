@@ -22,6 +22,7 @@ from mailferry.providers.loader import load_profiles
 from mailferry.providers.remedies import no_passwords
 from mailferry.roster import domains as roster
 from mailferry.roster import switching
+from mailferry.store.flips_log import LOG_FILE
 
 commands = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Domains: add, list, show, set, test, apply, ..."
@@ -279,7 +280,7 @@ def extend(
 @commands.command()
 def switch(context: typer.Context, name: Name) -> None:
     """Serve all accounts whose password is at the target from there, before their copies are complete."""
-    flips = invocation(context).settings.service.state_dir / "flips.log"
+    flips = invocation(context).settings.service.state_dir / LOG_FILE
     with long_work(f"{name}: ending sessions"):
         found = switching.switch_domain(open_database(context), name, who=operator(), flips_file=flips)
     typer.echo(f"{len(found.moved)} accounts live on the target now")

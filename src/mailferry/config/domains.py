@@ -6,7 +6,6 @@ The same type checks what `domain add` and the console are given. conf/domains.t
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -14,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from mailferry.config.faults import Fault
-from mailferry.config.field_types import ImapServer, Pop3Server, Section, ServerSetting
+from mailferry.config.field_types import DomainName, ImapServer, Pop3Server, Section, ServerSetting
 from mailferry.config.loader import read_toml, validated
 from mailferry.config.plaintext_rule import in_confidence
 from mailferry.config.secret_sources import SecretSources
@@ -22,7 +21,6 @@ from mailferry.model.access import Protocol, Server
 
 LONGEST_WINDOW_DAYS = 3650
 
-_LABEL = re.compile(r"[^\W_](?:[\w-]{0,61}[^\W_])?", re.UNICODE)
 _PROFILE_ID = re.compile(r"[a-z0-9][a-z0-9_]{0,39}")
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _PLACES = frozenset({"local", "domain", "address"})
@@ -41,7 +39,7 @@ def _notices(value: object) -> object:
 class DomainEntry(Section):
     """One domain that moves."""
 
-    name: str
+    name: DomainName
     accept_plaintext: bool = False  # before the addresses, which are judged by it
     source: ServerSetting
     source_pop3: Pop3Server | None = None
@@ -67,15 +65,6 @@ class DomainEntry(Section):
     def source_pop3_server(self) -> Server | None:
         """The source's POP3 address, whichever of the two keys names it."""
         return self.source if self.source.protocol is Protocol.POP3 else self.source_pop3
-
-    @field_validator("name")
-    @classmethod
-    def _a_domain(cls, name: str) -> str:
-        plain = unicodedata.normalize("NFKC", name).strip().rstrip(".").lower()
-        labels = plain.split(".")
-        if len(plain) > 253 or len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):
-            raise ValueError("write a domain such as example.com")
-        return plain
 
     _confidential = field_validator("source", "source_pop3", "target", "target_pop3")(in_confidence)
 

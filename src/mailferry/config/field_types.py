@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -100,12 +102,21 @@ def _hours(value: object) -> Hours:
     return parse_hours(value)
 
 
+def _domain_name(name: str) -> str:
+    plain = unicodedata.normalize("NFKC", name).strip().rstrip(".").lower()
+    labels = plain.split(".")
+    if len(plain) > 253 or len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError("write a domain such as example.com")
+    return plain
+
+
 def _absolute(path: Path) -> Path:
     if not path.is_absolute():
         raise ValueError("write the whole path, beginning with /")
     return path
 
 
+_LABEL = re.compile(r"[^\W_](?:[\w-]{0,61}[^\W_])?", re.UNICODE)
 _AS_TEXT = PlainSerializer(str, return_type=str)
 
 ServerSetting = Annotated[Server, PlainValidator(_server), _AS_TEXT]
@@ -115,6 +126,7 @@ EndpointSetting = Annotated[Endpoint, PlainValidator(_endpoint), _AS_TEXT]
 AddressAndPort = Annotated[
     tuple[str, int], PlainValidator(_address_and_port), PlainSerializer(_joined, return_type=str)
 ]
+DomainName = Annotated[str, AfterValidator(_domain_name)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 HoursSetting = Annotated[Hours, PlainValidator(_hours), _AS_TEXT]
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network), _AS_TEXT]

@@ -19,6 +19,7 @@ from mailferry.config.field_types import (
     AbsolutePath,
     Address,
     AddressAndPort,
+    DomainName,
     EndpointSetting,
     HoursSetting,
     ImapServer,
@@ -90,6 +91,7 @@ class ServiceSettings(Section):
     providers_dir: AbsolutePath = OWN_PROFILES
     allow_networks: tuple[Network, ...] = ()
     source_addresses: tuple[Address, ...] = ()
+    default_domain: DomainName | None = None
     drain_seconds: int = Field(default=30, ge=0, le=600)
 
     @field_validator("database")
@@ -365,7 +367,7 @@ class CopySettings(Section):
     new_mail: Literal["off"] = "off"
     quiet_seconds: int = Field(default=60, ge=1, le=3600)
     pass_interval_seconds: int = Field(default=300, ge=1, le=86400)
-    batch_messages: int = Field(default=100, ge=1, le=1000)
+    batch_messages: int = Field(default=200, ge=1, le=1000)
     batch_octets: int = Field(default=4 * 1024 * 1024, ge=65536, le=256 * 1024 * 1024)
 
     @field_validator("new_mail", mode="before")

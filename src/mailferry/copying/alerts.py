@@ -18,7 +18,7 @@ from mailferry.model.causes import CAUSES, Cause
 from mailferry.plan.alert_words import AlertFacts, alert_words
 from mailferry.plan.notices import REFUSES_ALL_AGAIN, WINDOW_DAYS, Alert, window_stage
 from mailferry.plan.refusal_context import AT_ONCE_SECONDS, WHOLE_DOMAIN
-from mailferry.store import account_listing, domains, notices, wrong_tries
+from mailferry.store import account_listing, domain_refusals, domains, notices
 from mailferry.store.database import db_now
 from mailferry.store.domains import DAY, Domain
 from mailferry.store.notices import Audience, Notice
@@ -31,7 +31,7 @@ def look_at_domains(conn: Connection) -> list[tuple[Alert, str, str]]:
     """Return what is so of domains now and somebody is to be told: alert, subject, domain."""
     now = db_now(conn)
     found = [one for domain in domains.listing(conn) for one in _of_domain(domain, now)]
-    refusing = wrong_tries.domains_refused_lately(conn, seconds=AT_ONCE_SECONDS, at_least=WHOLE_DOMAIN)
+    refusing = domain_refusals.shut_out(conn, seconds=AT_ONCE_SECONDS, at_least=WHOLE_DOMAIN)
     known = {domain.name for domain in domains.listing(conn)} if refusing else set()
     return found + [(Alert.SOURCE_REFUSES_ALL, name, name) for name in refusing if name in known]
 
@@ -100,7 +100,7 @@ def _facts(conn: Connection, notice: Notice, domain: Domain) -> AlertFacts | Non
                 return None
             return AlertFacts(domain.name, Cause.SOURCE_TAKES_ANY_PASSWORD)
         case Alert.SOURCE_REFUSES_ALL:
-            count = wrong_tries.good_refused_lately(conn, domain.name, seconds=AT_ONCE_SECONDS)
+            count = domain_refusals.lately(conn, domain.name, seconds=AT_ONCE_SECONDS).count
             if count < WHOLE_DOMAIN:
                 return None
             return AlertFacts(domain.name, Cause.SOURCE_REFUSES_DOMAIN, count)

@@ -13,8 +13,14 @@ from mailferry.copying.preparing import MailboxJob
 from mailferry.copying.results import MailboxFailure
 from mailferry.copying.sides import Pair, open_pair
 from mailferry.model.causes import Cause, Refused, RemoteFailure, Unavailable
+from mailferry.plan.mailbox_mapping import INBOX
 
 Step = Callable[[Pair, MailboxJob], Awaitable[None]]
+
+USUAL = 2
+"""Pairs that are opened for any two mailboxes."""
+WORTH_A_PAIR = 250
+"""Messages to come for which one more is opened."""
 
 _RECONNECTS = frozenset({Cause.SERVER_DOWN, Cause.TARGET_DOWN, Cause.PROTOCOL_ERROR})
 """A session that broke is replaced; a server that throttles is left alone until the next pass."""
@@ -31,8 +37,6 @@ class Pairs:
         self._opening: set[Deferred[Pair]] = set()
         self._queue: deque[MailboxJob] = deque()
         self._refused: set[bytes] = set()
-        self._batches = True
-        """The target takes many messages in one command, as far as is known."""
         run.at_cut_off(self._close)
 
     async def one(self) -> Pair:
@@ -54,14 +58,14 @@ class Pairs:
             await leaving
 
     async def round(self, jobs: Iterable[MailboxJob], step: Step) -> None:
-        """Take this step with each mailbox, several at a time.
+        """Take this step with each mailbox, several at a time: INBOX first, then what has most to copy.
 
         Raises what ends the pass. A mailbox that fails does not stop the others. One that the source
         refuses to open is asked for again behind all others before that counts.
         """
-        self._queue.extend(jobs)
+        self._queue.extend(sorted(jobs, key=self._turn))
         self._refused.clear()
-        hands = min(self._most(), len(self._queue))
+        hands = self._hands()
         failures: list[BaseException] = []
 
         async def hand(number: int) -> None:
@@ -134,14 +138,19 @@ class Pairs:
         finally:
             self._opening.discard(opening)
         self._all.add(pair)
-        self._batches = pair.target.batches
         return pair
 
-    def _most(self) -> int:
-        """Return how many pairs may work side by side."""
-        limits = self._run.desk.limits
-        one_by_one = limits.connections_one_by_one
-        return limits.connections if self._batches or one_by_one is None else one_by_one
+    def _to_come(self, job: MailboxJob) -> int:
+        return self._run.work(job.source_name).remaining
+
+    def _turn(self, job: MailboxJob) -> tuple[bool, int]:
+        """The largest go early, so that all pairs end at about the same time."""
+        return job.source_name.upper() != INBOX, -self._to_come(job)
+
+    def _hands(self) -> int:
+        """Return how many pairs shall work side by side: a third is worth its logins only if much is to come."""
+        worth = USUAL + sum(map(self._to_come, self._queue)) // WORTH_A_PAIR
+        return min(self._run.desk.limits.connections, worth, len(self._queue))
 
     def _drop(self, pair: Pair) -> None:
         pair.close()

@@ -81,11 +81,13 @@ async def prepare(run: Run, pair: Pair) -> Prepared:
     rows = await _rows(run, plan, known)
     places = Places(run, pair.target, target.mailboxes, target.space)
     jobs: list[MailboxJob] = []
+    wanted: list[CopiedMailbox] = []
     for mapped, row in await places.make(list(zip(plan.pairs, rows, strict=True))):
         run.check()
         if mapped.source.name in source.subscribed and not row.subscribed:
-            await _subscribe(run, pair.target, row, target.subscribed)
+            wanted.append(row)
         jobs.append(MailboxJob(row, mapped.role))
+    await _subscribe(run, pair.target, wanted, target.subscribed)
     await _remark_rights(run, pair.source, [job.row for job in jobs])
     listed = {mapped.source.name for mapped in plan.pairs}
     gone = tuple(row for row in known if row.source_name not in listed and not row.gone)
@@ -166,18 +168,30 @@ def _ensure(conn: Connection, account_id: int, plan: MailboxPlan) -> list[Copied
     return rows
 
 
-async def _subscribe(run: Run, target: ImapClient, row: CopiedMailbox, followed: frozenset[bytes]) -> None:
+async def _subscribe(
+    run: Run, target: ImapClient, rows: Sequence[CopiedMailbox], there: frozenset[bytes]
+) -> None:
     """Subscribe what the user subscribed at the source; once, because later the target is the user's.
 
-    A target that refuses is asked again in the next pass; the mail goes on.
+    What the target refuses is asked for again in the next pass; the mail goes on.
     """
-    try:
-        if row.target_name not in followed:
-            with at_target():
-                await target.subscribe(row.target_name)
-    except Refused:
-        return
-    await run.register.write("subscribed", lambda conn: mailboxes.note(conn, row.id, subscribed=True))
+    followed: list[int] = []
+    for row in rows:
+        run.check()
+        try:
+            if row.target_name not in there:
+                with at_target():
+                    await target.subscribe(row.target_name)
+        except Refused:
+            continue
+        followed.append(row.id)
+
+    def note(conn: Connection) -> None:
+        for mailbox_id in followed:
+            mailboxes.note(conn, mailbox_id, subscribed=True)
+
+    if followed:
+        await run.register.write("subscribed", note)
 
 
 async def require_other_uidvalidity(

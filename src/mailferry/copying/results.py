@@ -55,11 +55,9 @@ BY_TARGET = frozenset(SkipReason) - BY_SOURCE - INCOMPLETE.keys()
 class CopyLimits:
     """Sizes of one pass; from `[copy]` of the configuration and the source's profile."""
 
-    batch_messages: int = 100
+    batch_messages: int = 200
     batch_octets: int = 4 * 1024 * 1024
     connections: int = 2
-    connections_one_by_one: int | None = None
-    """The same where the target takes one message at a time (no MULTIAPPEND); None: as many."""
     slice_seconds: float = 30.0
     """How long a POP3 session may hold the maildrop."""
     settle_patience: float = 3.0

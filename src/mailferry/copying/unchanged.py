@@ -102,8 +102,12 @@ async def changed_jobs(run: Run, pair: Pair, jobs: Sequence[MailboxJob]) -> Chan
 
 
 async def _target_numbers(pair: Pair, jobs: Sequence[MailboxJob]) -> Mapping[bytes, MailboxStatus]:
+    """Ask for the numbers of mailboxes whose numbers are remembered: in a first pass there is none."""
+    remembered = [job.row.target_name for job in jobs if job.row.target_uidnext is not None]
+    if not remembered:
+        return {}
     with at_target():
-        return await pair.target.status_all([job.row.target_name for job in jobs])
+        return await pair.target.status_all(remembered)
 
 
 def _gained(row: CopiedMailbox, now: MailboxStatus | None) -> bool:

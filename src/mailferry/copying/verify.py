@@ -36,7 +36,7 @@ AT_ONCE = 200
 async def verify_account(
     desk: CopyDesk, account_id: int, tell: Tell, *, sample: float = 1.0, into: Verification | None = None
 ) -> Verification:
-    """Compare all mailboxes; bodies of a `sample` share (0 to 1) of the messages, the same ones each time.
+    """Compare all mailboxes; bodies of a `sample` share (0 to 1) of the messages, of one at least.
 
     `tell` hears of each difference; the sums grow in `into`, so that somebody can look on.
     Raises Refused or Unavailable when a server ends it.

@@ -74,15 +74,19 @@ class Verification:
         self.tell(Difference(mailbox, source_uid, fault, detail))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sample:
-    """Which messages of an account are read again: the same each time, without regard to their order."""
+    """Which messages of an account are read again: one at least, and the same each time while the mail stays."""
 
     account: int
     share: float
     """0 to 1."""
+    begun: bool = False
+    """Whether a message is in it: the first that is asked about always is, so that no small account passes unread."""
 
     def has(self, mailbox: bytes, uid: int) -> bool:
-        """Whether the body of this message is compared."""
+        """Whether the body of this message is compared; asked once about each that can be."""
         octets = hashlib.sha256(b"%d %s %d" % (self.account, mailbox, uid)).digest()
-        return int.from_bytes(octets[:4], "big") < self.share * 2**32
+        drawn = int.from_bytes(octets[:4], "big") < self.share * 2**32
+        chosen, self.begun = drawn or not self.begun, True
+        return chosen

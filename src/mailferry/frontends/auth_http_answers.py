@@ -70,10 +70,14 @@ class OwnDoor:
 
 @dataclass(frozen=True, slots=True)
 class NginxTerms:
-    """Where nginx is sent: our doors by protocol, and the submission server if there is one."""
+    """Where nginx is sent: our doors by protocol, and the submission server if there is one.
+
+    `default_domain` is that of names which are typed without one, as at our doors.
+    """
 
     doors: dict[Protocol, OwnDoor]
     submission: tuple[str, int] | None = None
+    default_domain: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,8 @@ class Answers:
         return _sent_to(*self._terms.submission, user=verdict.address)
 
     async def _to_mailbox(self, request: AuthRequest, protocol: Protocol, credentials: Credentials) -> bytes:
-        look = await self._database.read("nginx", lambda conn: _look(conn, credentials.authcid))
+        name, default = credentials.authcid, self._terms.default_domain
+        look = await self._database.read("nginx", lambda conn: _look(conn, name, default))
         straight = self._straight(look, protocol)
         if straight is None or look.place is None:
             door = self._terms.doors.get(protocol)
@@ -185,9 +190,9 @@ class Answers:
         )
 
 
-def _look(conn: Connection, name: str) -> _Look:
+def _look(conn: Connection, name: str, default_domain: str | None) -> _Look:
     try:
-        place = find_place(conn, canonical_address(name))
+        place = find_place(conn, canonical_address(name, default_domain))
     except BadAddress:
         return _Look(None)  # our own door refuses it in its own time
     if place is None or place.account is None:

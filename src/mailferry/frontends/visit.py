@@ -210,7 +210,7 @@ class Visit:
     def _match_reading(self) -> None:
         if self._at is _At.SERVED:
             return
-        hold = self._full or self._dialogue.full
+        hold = self._full or (self._at is _At.JUDGEMENT and self._dialogue.full)
         if hold is not self._paused:
             self._paused = hold
             (self._carrier.pause if hold else self._carrier.resume)()

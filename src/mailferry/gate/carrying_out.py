@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from mailferry.gate.admission import Admitted
 from mailferry.gate.judges import Judgement, Judges
-from mailferry.gate.live_sessions import SessionBook
+from mailferry.gate.live_sessions import WITHOUT_ROW, SessionBook
 from mailferry.gate.penalty import Penalty
 from mailferry.gate.place import Place
 from mailferry.gate.sweep_wishes import SweepWishes
@@ -216,7 +216,7 @@ class Hands:
         return Admitted(
             carrier=session.carrier,
             side=Side.TARGET,
-            session=self.book.adopt(None, Side.TARGET),
+            session=WITHOUT_ROW,
             capabilities=session.capabilities,
             residual=session.residual,
             tap=tap,

@@ -85,7 +85,10 @@ class Checks(Shape):
 
 
 class Checker:
-    """One per process that has a gate. `admit` is the gate's; `restored` knows of a store put back."""
+    """One per process that has a gate. `admit` and `default_domain` are the gate's.
+
+    `restored` knows of a store put back.
+    """
 
     def __init__(
         self,
@@ -95,8 +98,10 @@ class Checker:
         keeper: PasswordKeeper,
         restored: Restored | None,
         log: Log,
+        default_domain: str | None = None,
     ) -> None:
         self._admit = admit
+        self._default_domain = default_domain
         self._database = database
         self._keeper = keeper
         self._restored = restored
@@ -134,7 +139,7 @@ class Checker:
         protocol = Protocol.IMAP
         session = attempt.session_id or session_id()
         try:
-            address = canonical_address(attempt.name)
+            address = canonical_address(attempt.name, self._default_domain)
         except BadAddress:
             address = ""  # the gate refuses it in its own time
         else:

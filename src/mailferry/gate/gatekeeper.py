@@ -54,12 +54,13 @@ class _Ruling:
 
 
 class Gatekeeper:
-    """The gate. One per proxy process."""
+    """The gate. One per proxy process. `default_domain` is that of names which are typed without one."""
 
-    def __init__(self, hands: Hands, *, reactor: Any, log: Log) -> None:
+    def __init__(self, hands: Hands, *, reactor: Any, log: Log, default_domain: str | None = None) -> None:
         self._hands = hands
         self._reactor = reactor
         self._log = log
+        self._default_domain = default_domain
         self._times = RefusalTimes()
 
     def admit(self, attempt: LoginAttempt) -> defer.Deferred[Admission]:
@@ -92,7 +93,7 @@ class Gatekeeper:
 
     async def _rule(self, attempt: LoginAttempt, began: float) -> _Ruling:
         try:
-            address = canonical_address(attempt.credentials.authcid)
+            address = canonical_address(attempt.credentials.authcid, self._default_domain)
         except BadAddress as error:
             return _refused(Cause.UNKNOWN_USER, str(error))
         rounds = 0
@@ -173,12 +174,13 @@ class Gatekeeper:
         admission = ruling.admission
         verdict = "accepted" if isinstance(admission, Admitted) else admission.answer.value
         side = "none" if ruling.side is None else ruling.side.value
-        metrics.LOGINS.add(protocol=attempt.face, side=side, verdict=verdict)
+        face = attempt.face
+        metrics.LOGINS.add(protocol=face, side=side, verdict=verdict)
         metrics.LOGIN_SECONDS.took(seconds)
         self._log.info(
             "login",
             session=attempt.session_id,
-            protocol=attempt.face,
+            protocol=face,
             account=shown_address(ruling.address or attempt.credentials.authcid),
             client=attempt.client.host,
             side=side,

@@ -37,7 +37,7 @@ _NONE: Mapping[bytes, int] = {}
 
 
 class Live:
-    """One relayed session; implements `gate.admission.LiveSession`."""
+    """One relayed session with a row; implements `gate.admission.LiveSession`."""
 
     __slots__ = (
         "_book",
@@ -50,7 +50,7 @@ class Live:
         "side",
     )
 
-    def __init__(self, book: SessionBook, row: int | None, side: Side) -> None:
+    def __init__(self, book: SessionBook, row: int, side: Side) -> None:
         self._book = book
         self.row = row
         self.side = side
@@ -95,8 +95,24 @@ class Live:
         return quiet is not None and quiet >= seconds
 
 
+class _WithoutRow:
+    """Any session after the flip; implements `gate.admission.LiveSession`.
+
+    Nobody waits for its end or asks what it deletes, and it has no row: so the book holds nothing of it.
+    """
+
+    def attach(self, relayed: Relayed) -> None:
+        """Nobody will ask for it."""
+
+    def ended(self) -> None:
+        """Nobody waited for it."""
+
+
+WITHOUT_ROW = _WithoutRow()
+
+
 class SessionBook:
-    """All live sessions of one process.
+    """The live sessions of one process at the source.
 
     `node` returns this process's row in `nodes`. `quiet_seconds` is the silence that makes a quiet
     moment.
@@ -159,8 +175,8 @@ class SessionBook:
             )
         return self.adopt(row, side)
 
-    def adopt(self, row: int | None, side: Side) -> Live:
-        """Take a session whose row is written, or that needs none because the flip is done."""
+    def adopt(self, row: int, side: Side) -> Live:
+        """Take a session whose row is written."""
         live = Live(self, row, side)
         self._live.add(live)
         return live
@@ -169,7 +185,7 @@ class SessionBook:
         """Take a session out; its row goes in the background, tried until the store takes it."""
         self._live.discard(live)
         row = live.row
-        if row is not None and not self._jot_closed(row, live.deleted):
+        if not self._jot_closed(row, live.deleted):
             closing = defer.ensureDeferred(self._close_row(row, live.deleted))
             self._closing.add(closing)
             closing.addBoth(lambda _: self._closing.discard(closing))
@@ -177,7 +193,7 @@ class SessionBook:
     async def withdraw(self, live: Live) -> None:
         """Take a session out that no client got, and wait until its row is gone."""
         self._live.discard(live)
-        if live.row is not None and not self._jot_closed(live.row, _NONE):
+        if not self._jot_closed(live.row, _NONE):
             await self._close_row(live.row)
 
     def _jot_closed(self, row: int, deleted: Mapping[bytes, int]) -> bool:
@@ -206,7 +222,7 @@ class SessionBook:
 
     async def poll(self) -> None:
         """Tell what our sessions deleted, ask what cutovers want of them, and do it."""
-        rows = {live.row: live for live in self._live if live.row is not None}
+        rows = {live.row: live for live in self._live}
         if not rows:
             return
         try:
@@ -239,11 +255,6 @@ class SessionBook:
         await self._database.run("deletions seen", lambda conn: deletions.tell(conn, grown), durable=False)
         for row, numbers in grown.items():
             rows[row].deletions_told = numbers
-
-    def stop_all(self) -> None:
-        """End every session at its next boundary, for a process that stops."""
-        for live in list(self._live):
-            live.stop()
 
     def stop_source_sessions(self) -> None:
         """End the sessions at the source: this node's lease can no longer be counted on.

@@ -32,15 +32,15 @@ from mailferry.passwords.last_accepted import accepted_ago
 from mailferry.passwords.push import PasswordKeeper
 from mailferry.plan.client_network import network_of
 from mailferry.plan.refusal_context import (
-    ABOUT_THE_PASSWORD,
     AT_ONCE_SECONDS,
     WHOLE_DOMAIN,
     RefusalContext,
     cause_in_context,
 )
 from mailferry.plan.routing import Outcome
-from mailferry.store import accounts, login_rows, wrong_tries
+from mailferry.store import accounts, domain_refusals, login_rows, wrong_tries
 from mailferry.store.database import Database
+from mailferry.store.domain_refusals import DomainRefusals
 from mailferry.store.faults import StoreRefusal, StoreUnavailable
 from mailferry.store.wrong_tries import Full, Reservation, TryKeys, TryLimits
 
@@ -65,18 +65,18 @@ _log = get_log("shield")
 class _Leave:
     """The leave to ask: `row` is the reserved try, None for a password that the source took before.
 
-    `good_refused` is how many of the domain's good passwords were refused lately, before this one.
+    `of_domain` is what the source said of the domain's good passwords lately, before this one.
     """
 
     row: int | None
-    good_refused: int = 0
+    of_domain: DomainRefusals
 
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
-    """What `said` is, None while nothing is decided; `good_refused` as in `_Leave`."""
+    """What `said` is, None while nothing is decided; `of_domain` as in `_Leave`."""
 
-    good_refused: int
+    of_domain: DomainRefusals
     said: _Leave | Judgement | None
 
 
@@ -85,7 +85,7 @@ class _Seen:
     """What the store holds about an attempt."""
 
     against: Reservation | None
-    good_refused: int
+    of_domain: DomainRefusals
 
 
 class Penalty:
@@ -156,7 +156,6 @@ class Penalty:
         cause = said.cause
         if said.outcome is not Outcome.REFUSED or cause is None:
             return said
-        about = cause in ABOUT_THE_PASSWORD
 
         def look(conn: Connection) -> RefusalContext:
             account = accounts.find(conn, place.address) if known_good else None
@@ -164,20 +163,18 @@ class Penalty:
             domain = place.domain.name
             return RefusalContext(
                 accepted_ago=ago,
-                good_refused=wrong_tries.good_refused_lately(conn, domain, seconds=AT_ONCE_SECONDS),
+                good_refused=domain_refusals.lately(conn, domain, seconds=AT_ONCE_SECONDS).count,
             )
 
         def note_and_look(conn: Connection) -> RefusalContext:
-            wrong_tries.good_refused(conn, keys, cause)
+            domain_refusals.refused(conn, keys, cause)
             return look(conn)
 
         try:
-            if known_good and (about or cause in wrong_tries.CERTAIN):
+            if known_good:
                 context = await self._database.run("a good one refused", note_and_look, durable=False)
-            elif about:
-                context = await self._database.read("refused before", look)
             else:
-                return said
+                context = await self._database.read("refused before", look)
         except StoreUnavailable:
             return said  # the refusal was heard: it stands as it was worded
         return _weighed(said, context)
@@ -205,9 +202,9 @@ class Penalty:
                         return decided.said
                 got = await self._reserved(keys)
                 if got.refused is not None:
-                    return _from_memory(got.refused, decided.good_refused)
+                    return _from_memory(got.refused, decided.of_domain)
                 if got.row is not None:
-                    return _Leave(got.row, decided.good_refused)
+                    return _Leave(got.row, decided.of_domain)
                 if not got.passing or self._reactor.seconds() >= deadline:
                     return _held(got.full)
                 await task.deferLater(self._reactor, PAUSE_SECONDS, lambda: None)
@@ -222,6 +219,7 @@ class Penalty:
         asked = {
             "address": place.address,
             "domain": place.domain.name,
+            "domain_before": domain_refusals.before(place.domain.name),
             "account_key": keys.account,
             "password_key": keys.password,
             "good_seconds": AT_ONCE_SECONDS,
@@ -230,11 +228,11 @@ class Penalty:
         if seen is None:
             return None
         if seen.refused is not None:
-            return _Decided(seen.good_refused, _from_memory(seen.refused, seen.good_refused))
+            return _Decided(seen.of_domain, _from_memory(seen.refused, seen.of_domain))
         # it is the password of the account's own name at the source, and of no other name
         same_name = seen.source_login == place.source_login
         if same_name and await self._keeper.is_recorded(seen.password, place.domain, password):
-            return _Decided(seen.good_refused, _Leave(None, seen.good_refused))
+            return _Decided(seen.of_domain, _Leave(None, seen.of_domain))
         return None
 
     async def _unknown(self, place: Place, keys: TryKeys) -> _Decided:
@@ -244,16 +242,16 @@ class Penalty:
         def look(conn: Connection) -> _Seen:
             return _Seen(
                 wrong_tries.standing(conn, keys, self._limits),
-                wrong_tries.good_refused_lately(conn, domain, seconds=AT_ONCE_SECONDS),
+                domain_refusals.lately(conn, domain, seconds=AT_ONCE_SECONDS),
             )
 
         seen = await self._database.read("tries", look)
         against = seen.against
         if against is not None and against.refused is not None:
-            return _Decided(seen.good_refused, _from_memory(against.refused, seen.good_refused))
+            return _Decided(seen.of_domain, _from_memory(against.refused, seen.of_domain))
         if against is not None and not against.passing:
-            return _Decided(seen.good_refused, _held(against.full))
-        return _Decided(seen.good_refused, None)
+            return _Decided(seen.of_domain, _held(against.full))
+        return _Decided(seen.of_domain, None)
 
     def _reserved(self, keys: TryKeys) -> defer.Deferred[Reservation]:
         return self._database.run(
@@ -277,7 +275,7 @@ class Penalty:
 
     def _note_soon(self, keys: TryKeys, leave: _Leave, cause: Cause | None, *, accepted: bool) -> None:
         """Write down in the background what became of a try, where there is anything to write."""
-        reopened = accepted and leave.good_refused > 0
+        reopened = accepted and leave.of_domain.watched
         if leave.row is None and not reopened:
             return
         noting = defer.Deferred.fromCoroutine(self._note(keys, leave, cause, reopened=reopened))
@@ -294,8 +292,8 @@ class Penalty:
             elif row is not None and cause is not None:
                 wrong_tries.refused(conn, row, cause)
             if reopened:
-                shut_out = leave.good_refused >= WHOLE_DOMAIN
-                wrong_tries.source_accepted(conn, keys.domain, was_shut_out=shut_out)
+                shut_out = leave.of_domain.count >= WHOLE_DOMAIN
+                domain_refusals.accepted(conn, keys, known_good=row is None, was_shut_out=shut_out)
 
         try:
             await self._database.run("note a try", write, durable=False)
@@ -341,15 +339,15 @@ def _said_no(judged: Judgement) -> Cause | None:
 def _weighed(said: Judgement, context: RefusalContext) -> Judgement:
     assert said.cause is not None
     cause = cause_in_context(said.cause, context)
-    if CAUSES[cause].answer is Answer.REFUSED:
+    if CAUSES[cause].answer is Answer.REFUSED and not context.shut_out:
         return said
     return replace(said, outcome=Outcome.UNAVAILABLE, cause=cause)
 
 
-def _from_memory(cause: Cause, good_refused: int) -> Judgement:
+def _from_memory(cause: Cause, of_domain: DomainRefusals) -> Judgement:
     """Repeat a refusal; while a whole domain is shut out it says nothing about a password."""
     said = Judgement(Outcome.REFUSED, cause=cause, text="refused at the source a moment ago", remembered=True)
-    return _weighed(said, RefusalContext(good_refused=good_refused))
+    return _weighed(said, RefusalContext(good_refused=of_domain.count))
 
 
 def _held(full: Full | None) -> Judgement:

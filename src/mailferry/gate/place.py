@@ -28,6 +28,8 @@ class Place:
     address: str
     domain: Domain
     account: Account | None
+    phase: Phase
+    """The account's phase, or that of an address which nobody has heard of."""
     window_open: bool
     freeze_expired: bool = False
     """The account's freeze has passed its deadline: whoever meets it sets it back."""
@@ -35,13 +37,6 @@ class Place:
     """What was recorded of the password before any server was asked."""
     at: float = 0.0
     """When all this was so, on the database's clock."""
-
-    @property
-    def phase(self) -> Phase:
-        """The account's phase, or that of an address which nobody has heard of."""
-        if self.account is None:
-            return phase_without_account(only_listed=self.domain.only_listed)
-        return self.account.phase
 
     @property
     def listed(self) -> bool:
@@ -88,12 +83,14 @@ def _place(address: str, found: login_rows.Placed | None) -> Place | None:
     if found is None:
         return None
     account, at = found.account, found.at
+    domain = found.domain
     frozen = account is not None and account.phase is Phase.FREEZE and (account.freeze_until or 0.0) <= at
     return Place(
         address,
-        found.domain,
+        domain,
         account,
-        found.domain.window_holds(at),
+        phase_without_account(only_listed=domain.only_listed) if account is None else account.phase,
+        domain.window_holds(at),
         freeze_expired=frozen,
         password=found.password,
         at=at,

@@ -62,7 +62,7 @@ class Trial:
         session = self._sessions.pop(Side.SOURCE, None)
         if session is not None:
             session.carrier.close()
-        row = self.give_row()
+        row, self.row = self.row, None
         if row is not None:
             await self._book.withdraw(row)
 
@@ -71,4 +71,5 @@ class Trial:
         for session in self._sessions.values():
             session.carrier.close()
         self._sessions.clear()
-        await self.leave_source()
+        if self.row is not None:
+            await self.leave_source()

@@ -13,8 +13,15 @@ from functools import lru_cache
 from typing import NoReturn
 
 from mailferry.login.actions import Failed, Proved, Stage
-from mailferry.login.imap_login_forms import LoginForm, NoForm, check_credentials, login_forms, offered_by
-from mailferry.login.scripted_backend import BROKEN, Broken, Script, ScriptedBackend, Wait
+from mailferry.login.imap_login_forms import (
+    LoginForm,
+    NoForm,
+    check_credentials,
+    login_form,
+    mechanisms,
+    offered_by,
+)
+from mailferry.login.scripted_backend import BROKEN, Broken, Ended, Script, ScriptedBackend, Wait
 from mailferry.model.access import Credentials, TlsMode
 from mailferry.model.profile import Profile, SendId
 from mailferry.wire.imap_commands import quoted
@@ -35,6 +42,9 @@ MAX_LITERAL_OCTETS = 8192
 _TELLING = re.compile(rb"\* +(?:\d+ +)?(?:OK|NO|BAD|BYE|PREAUTH|CAPABILITY)(?![^ (])", re.IGNORECASE)
 """The untagged responses that a login reads."""
 
+_NOTHING = Untagged(b"?")
+"""An untagged response that a login does not depend on."""
+
 IdPairs = Sequence[tuple[str, str]]
 
 
@@ -49,7 +59,7 @@ def _in_id(client: Endpoint) -> tuple[tuple[str, str], ...]:
     return (("x-originating-ip", client.host), ("x-originating-port", str(client.port)))
 
 
-class _SaidBye(Exception):
+class _SaidBye(Broken):
     """The server ends the session by itself; no command goes to it any more."""
 
     def __init__(self, code: Code | None, text: bytes) -> None:
@@ -91,14 +101,13 @@ class ImapBackend(ScriptedBackend[Response]):
         self._refusal: Failed | None = None
         self._unproved: Failed | None = None
 
-    def _script(self) -> Script[Response]:
-        try:
-            return (yield from self._conversation())
-        except _SaidBye as bye:
+    def _ended_by(self, fault: Broken) -> Ended:
+        if isinstance(fault, _SaidBye):
             why = self._refusal or self._unproved
-            return why or self._failed(judged=False, code=_name(bye.code), text=self._words(bye))
+            return why or self._failed(judged=False, code=_name(fault.code), text=self._words(fault))
+        return super()._ended_by(fault)
 
-    def _conversation(self) -> Script[Response]:
+    def _script(self) -> Script[Response]:
         self._stage = Stage.CREDENTIALS
         try:
             check_credentials(self._credentials)
@@ -150,7 +159,7 @@ class ImapBackend(ScriptedBackend[Response]):
         known = self._capabilities or ()
         offered = offered_by(known)
         try:
-            forms = login_forms(
+            tried = mechanisms(
                 self._credentials, self._profile, offered, secure=self._tls_mode is not TlsMode.NONE
             )
         except NoForm as fault:
@@ -159,7 +168,8 @@ class ImapBackend(ScriptedBackend[Response]):
             return self._failed(judged=False, code=fault.code, text=text)
         self._capabilities = None
         failure: Failed | None = None
-        for form in forms:
+        for mechanism in tried:
+            form = login_form(mechanism, self._credentials, self._profile, offered)
             self._notes.clear()
             done, complete = yield from self._send_form(form, offered)
             if done.status == b"OK":
@@ -224,9 +234,13 @@ class ImapBackend(ScriptedBackend[Response]):
 
     def _run_all(self, commands: Sequence[bytes]) -> Generator[Wait, Response | None, Tagged]:
         """Send commands in one go; returns the completion of the last."""
-        tags = [next(self._tags) for _ in commands]
-        self._send(b"".join(b"%s %s\r\n" % pair for pair in zip(tags, commands, strict=True)))
-        pending = set(tags)
+        pending: set[bytes] = set()
+        lines = tag = b""
+        for command in commands:
+            tag = next(self._tags)
+            pending.add(tag)
+            lines += b"%s %s\r\n" % (tag, command)
+        self._send(lines)
         last: Tagged | None = None
         while pending:
             answer = yield Wait.ANSWER
@@ -236,7 +250,7 @@ class ImapBackend(ScriptedBackend[Response]):
                 if answer.status != b"OK" and self._stage is Stage.PROOF:
                     # Exchange accepts a wrong password and says so to whatever command comes next
                     self._unproved = self._refused(answer, judged=True)
-                if answer.tag == tags[-1]:
+                if answer.tag == tag:
                     last = answer
                 continue
             self._note(answer)
@@ -284,15 +298,19 @@ class ImapBackend(ScriptedBackend[Response]):
                 self._parts.append(line)
                 if len(self._parts) > 1 and sum(map(len, self._parts)) > 2 * MAX_LITERAL_OCTETS:
                     raise Broken("an answer of too many octets")
-            octets = self._literal_after(self._parts[-1])
+            last = self._parts[-1]
+            octets = self._literal_after(last) if last.endswith(b"}") else None
             if octets is None:
-                return self._parsed()
+                answer = self._parsed()
+                if answer is _NOTHING and self._stage is not Stage.GREETING:
+                    continue
+                return answer
             if len(self._buffer) < octets:
                 return None
             self._parts.append(self._buffer.take(octets))
 
     def _literal_after(self, line: bytes) -> int | None:
-        if not line.endswith(b"}") or (len(self._parts) == 1 and is_free_text(line)):
+        if len(self._parts) == 1 and is_free_text(line):
             return None
         try:
             announced = announced_literal(line)
@@ -307,12 +325,12 @@ class ImapBackend(ScriptedBackend[Response]):
     def _parsed(self) -> Response:
         parts, self._parts = self._parts, []
         if parts[0].startswith(b"* ") and not _TELLING.match(parts[0]):
-            return Untagged(b"?")  # nothing that a login depends on
+            return _NOTHING
         try:
             return parse_response(parts)
         except BadResponse:
             if parts[0].startswith(b"* "):
-                return Untagged(b"?")
+                return _NOTHING
             raise Broken("an answer that is not IMAP") from None
 
 

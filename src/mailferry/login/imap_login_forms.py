@@ -50,30 +50,37 @@ def offered_by(capabilities: tuple[bytes, ...]) -> frozenset[bytes]:
     return frozenset(word.upper() for word in capabilities)
 
 
-def login_forms(
+def mechanisms(
     credentials: Credentials, profile: Profile, offered: frozenset[bytes], *, secure: bool
-) -> list[LoginForm]:
-    """Return the forms to try where `offered` is; raises `NoForm` when there is none."""
-    check_credentials(credentials)
+) -> list[str]:
+    """Return the mechanisms to try where `offered` is; raises `NoForm` when there is none.
+
+    The credentials have passed `check_credentials`.
+    """
     disabled = b"LOGINDISABLED" in offered
     if disabled and not secure:
         raise NoForm("the server takes no login without TLS", "PRIVACYREQUIRED")
     order = list(profile.auth_order)
     if not credentials.password.reveal().isascii() and "PLAIN" in order:
         order.sort(key=lambda mechanism: mechanism != "PLAIN")
-    forms: list[LoginForm] = []
-    for mechanism in order:
-        if mechanism == "PLAIN" and b"AUTH=PLAIN" in offered:
-            forms.append(_plain(credentials, initial=b"SASL-IR" in offered))
-        elif mechanism == "LOGIN" and not disabled and not credentials.authzid:
-            forms.append(_login(credentials, profile))
-    if forms:
-        return forms
+    takes = {"PLAIN": b"AUTH=PLAIN" in offered, "LOGIN": not disabled and not credentials.authzid}
+    tried = [mechanism for mechanism in order if takes.get(mechanism)]
+    if tried:
+        return tried
     if disabled:
         raise NoForm("the server takes no passwords: LOGINDISABLED inside TLS", "LOGINDISABLED")
     if credentials.authzid:
         raise NoForm("acting as another user needs SASL PLAIN, which the server does not offer")
     raise NoForm("the server offers no mechanism that takes a password")
+
+
+def login_form(
+    mechanism: str, credentials: Credentials, profile: Profile, offered: frozenset[bytes]
+) -> LoginForm:
+    """Return the form of one of `mechanisms`."""
+    if mechanism == "PLAIN":
+        return _plain(credentials, initial=b"SASL-IR" in offered)
+    return _login(credentials, profile)
 
 
 def check_credentials(credentials: Credentials) -> None:
@@ -94,8 +101,8 @@ def _plain(credentials: Credentials, *, initial: bool) -> LoginForm:
 
 
 def _login(credentials: Credentials, profile: Profile) -> LoginForm:
-    strings = (credentials.authcid.encode("utf-8"), credentials.password.reveal())
-    return LoginForm("LOGIN", (b"LOGIN", *(_string(octets, profile) for octets in strings)))
+    name, password = credentials.authcid.encode("utf-8"), credentials.password.reveal()
+    return LoginForm("LOGIN", (b"LOGIN", _string(name, profile), _string(password, profile)))
 
 
 def _string(octets: bytes, profile: Profile) -> Piece:

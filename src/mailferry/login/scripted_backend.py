@@ -77,7 +77,7 @@ class ScriptedBackend(ABC, Generic[AnswerT]):
         except LineTooLong as fault:
             self._end(self._broken(str(fault)))
         except Broken as fault:
-            self._end(self._broken(str(fault)))
+            self._end(self._ended_by(fault))
         return self._flush()
 
     def secured(self) -> list[Action]:
@@ -124,6 +124,9 @@ class ScriptedBackend(ABC, Generic[AnswerT]):
             judged=False, code=BROKEN, text=b"the server broke the protocol: " + message.encode()
         )
 
+    def _ended_by(self, fault: Broken) -> Ended:
+        return self._broken(str(fault))
+
     def _resume(self, answer: AnswerT | None) -> None:
         assert self._running is not None
         try:
@@ -131,7 +134,7 @@ class ScriptedBackend(ABC, Generic[AnswerT]):
         except StopIteration as stop:
             self._end(stop.value)
         except Broken as fault:
-            self._end(self._broken(str(fault)))
+            self._end(self._ended_by(fault))
 
     def _end(self, ended: Ended) -> None:
         self._running = None

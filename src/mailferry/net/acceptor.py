@@ -60,6 +60,8 @@ class Acceptor(Watched):
         self._reactor = reactor
         self._accepted = accepted
         self._rest: IDelayedCall | None = None
+        # as numbers: accept() asks for both each time, and the socket makes enumerations of them
+        self._kind = int(self._sock.family), int(self._sock.type), self._sock.proto
         if self._sock.family != socket.AF_UNIX:  # what is accepted inherits these
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -69,7 +71,7 @@ class Acceptor(Watched):
         """Accept who is there."""
         for _ in range(ACCEPTS_A_TURN):
             try:
-                client, where = self._sock.accept()
+                number, where = self._sock._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - half of accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -80,6 +82,7 @@ class Acceptor(Watched):
                     self._reactor.removeReader(self)  # the socket listens no more: the service ends
                     return
                 continue  # this client is gone already (accept(2))
+            client = socket.socket(*self._kind, fileno=number)
             client.setblocking(False)
             try:
                 self._accepted(client, address_of(where))

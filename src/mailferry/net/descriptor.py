@@ -8,18 +8,20 @@ than half of its time at a login, and a copy of every octet; see docs/decisions.
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import struct
 
 from OpenSSL import SSL
-from twisted.internet.interfaces import IDelayedCall, IReadDescriptor, IWriteDescriptor
+from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mailferry.net.carrier import ClosedReason, Ending, Ends, Octets
+from mailferry.net.carrier import CarrierUser, ClosedReason, Ending, Ends, Octets
 from mailferry.net.descriptor_tls import TlsLayer
 from mailferry.net.net_reactor import NetReactor
 from mailferry.net.pouring import Pouring
+from mailferry.net.silence import unwatch, watch
 from mailferry.net.splice import WORTH_IT_OCTETS
 from mailferry.net.tls_client import ClientTls, openssl_reasons
 from mailferry.net.tls_server import ServerContexts
@@ -47,12 +49,12 @@ class DescriptorCarrier(Pouring):
 
     __slots__ = (
         "_bulk",
-        "_closing_limit",
         "_drops_if_killed",
         "_fin_sent",
         "_reactor",
         "_reading",
         "_writing",
+        "due",
     )
 
     def __init__(
@@ -71,7 +73,8 @@ class DescriptorCarrier(Pouring):
         self._reading = self._writing = False
         self._bulk = self._drops_if_killed = False
         self._fin_sent = False
-        self._closing_limit: IDelayedCall | None = None
+        self.due = math.inf
+        """When closing will have taken too long, by the reactor's clock (see silence.py)."""
 
     # what a user may ask
 
@@ -134,10 +137,7 @@ class DescriptorCarrier(Pouring):
         if self._upgrade is not None:
             self.abort()
             return
-        self._closing = True
-        self._held = b""
-        if self._drops_if_killed:
-            self._linger(_SEND_WHAT_WAITS)
+        self._begin_closing()
         self._limit_closing()
         if self._nothing_waits and not self._peer_finished:
             self._send_fin()
@@ -167,19 +167,13 @@ class DescriptorCarrier(Pouring):
     def doRead(self) -> None:  # noqa: N802 - Twisted's name
         """Take what is there, or stop being told when nobody wants it."""
         tls = self._tls
-        if (
-            tls is None
-            and self._user is not None
-            and not (self._paused or self._held or self._closing or self._peer_finished or self._upgrade)
-        ):
-            self._read_plain()  # nearly always it is this, and found out here in fewer steps than by what follows
-        elif not self._wants_reading:
-            self._reactor.removeReader(self)
-            self._reading = False
-        elif self._closing:
-            self._throw_away()
-        elif tls is not None:
-            (self._shake if self._upgrade is not None else self._read_tls)(tls)
+        user = None if self._paused or self._held else self._user
+        if user is None or self._closing or self._peer_finished or self._upgrade is not None:
+            self._read_for_nobody(tls)
+        elif tls is None:
+            self._read_plain(user)
+        else:
+            self._read_tls(tls)
 
     def doWrite(self) -> None:  # noqa: N802 - Twisted's name
         """Send what waits, then do what was to come behind it."""
@@ -208,18 +202,14 @@ class DescriptorCarrier(Pouring):
 
     @property
     def _gone(self) -> bool:
-        """Whether the socket is closed; the user may not know yet."""
+        """Whether the socket is closed, by us or an acceptor whose client nobody took; the user may not know yet."""
         return self._sock.fileno() < 0
 
     @property
     def _is_over(self) -> bool:
         """Whether both have said all they will, and it has gone out."""
-        return (
-            self._peer_finished
-            and self._nothing_waits
-            and (self._closing or self._tls is not None)
-            and not self._gone
-        )
+        no_more = self._closing or self._tls is not None
+        return no_more and self._peer_finished and self._nothing_waits and not self._gone
 
     @property
     def _wants_reading(self) -> bool:
@@ -240,7 +230,17 @@ class DescriptorCarrier(Pouring):
     def _room(self) -> memoryview:
         return _ROOM if self._bulk or self._lends or self._streams else _SMALL_ROOM
 
-    def _read_plain(self) -> None:
+    def _read_for_nobody(self, tls: TlsLayer | None) -> None:
+        """Do what reading is good for while no user takes octets: the end of a close, a handshake."""
+        if not self._wants_reading:
+            self._reactor.removeReader(self)
+            self._reading = False
+        elif self._closing:
+            self._throw_away()
+        elif tls is not None:
+            (self._shake if self._upgrade is not None else self._read_tls)(tls)
+
+    def _read_plain(self, user: CarrierUser) -> None:
         if self._streams and self._pour():
             return
         room = self._room
@@ -251,16 +251,25 @@ class DescriptorCarrier(Pouring):
         except OSError:
             self._lose()
             return
-        if got:
-            self._streams = got >= WORTH_IT_OCTETS
-            if self._lends:
-                self._user.lent(room[:got])  # type: ignore[union-attr]  # a BorrowingUser, who takes it: else we did not read
-            else:
-                self._take(room[:got])
-        elif self._send_failed:
-            self._lose()  # the kernel told of the reset there, and tells it once
+        if not got:
+            self._read_fin(user)
+            return
+        self._streams = got >= WORTH_IT_OCTETS
+        if self._lends:
+            user.lent(room[:got])  # type: ignore[attr-defined]  # it is a BorrowingUser: attach has looked
         else:
-            self._peer_finished = True
+            user.received(bytes(room[:got]))
+
+    def _read_fin(self, user: CarrierUser) -> None:
+        """The peer says no more: it is the end for a user that knows no half-close, behind what waits."""
+        if self._send_failed:
+            self._lose()  # the kernel told of the reset there, and tells it once
+            return
+        self._peer_finished = True
+        if self._nothing_waits and not hasattr(user, "finished"):
+            self._begin_closing()
+            self._part()
+        else:
             self._hand_on()
 
     def _read_tls(self, tls: TlsLayer) -> None:
@@ -358,6 +367,13 @@ class DescriptorCarrier(Pouring):
             self._writing = not self._writing
             (self._reactor.addWriter if self._writing else self._reactor.removeWriter)(self)
 
+    def _begin_closing(self) -> None:
+        """Hand on nothing any more, and have the kernel send what it has also when the socket is closed."""
+        self._closing = True
+        self._held = b""
+        if self._drops_if_killed:
+            self._linger(_SEND_WHAT_WAITS)
+
     def _linger(self, way: bytes) -> None:
         if not self._gone:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, way)
@@ -391,11 +407,12 @@ class DescriptorCarrier(Pouring):
         self._end(FINISHED if self._tls is None or not self._closing else CLOSED)
 
     def _limit_closing(self) -> None:
-        if self._closing_limit is None:
-            self._closing_limit = self._reactor.callLater(CLOSING_SECONDS, self._closing_took_too_long)
+        if self.due == math.inf:
+            self.due = self._reactor.seconds() + CLOSING_SECONDS
+            watch(self, self._reactor)
 
-    def _closing_took_too_long(self) -> None:
-        self._closing_limit = None
+    def silent_for_too_long(self) -> None:
+        """Give up a peer that did not take what waits, or did not close its side."""
         self._linger(_DROP_WHAT_WAITS)
         self._end(CLOSED)
 
@@ -426,7 +443,7 @@ class DescriptorCarrier(Pouring):
         if self._reason is not None:
             return
         self._leave()
-        if self._closing_limit is not None and self._closing_limit.active():
-            self._closing_limit.cancel()
-        self._closing_limit = self._tls = None
+        if self.due < math.inf:
+            unwatch(self, self._reactor)
+        self._tls = None
         self._tell_end(reason, error)

@@ -55,7 +55,6 @@ class DescriptorSockets:
         port: int,
         *,
         source: str | None,
-        timeout: float,  # noqa: ARG002 - whoever dials has a time limit of his own
         tls: ClientTls,
         made: Callable[[Carrier], None],
         failed: Callable[[BaseException | None], None],
@@ -64,7 +63,13 @@ class DescriptorSockets:
 
         Returns what stops it.
         """
-        return _Dialling(self._reactor, host, port, source, tls, made, failed).stop
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        except OSError as error:  # no descriptor is left, say
+            self._reactor.callFromThread(failed, _fault(error.errno or errno.EMFILE))
+            return _nothing
+        return _Dialling(self._reactor, sock, (host, port), source, tls, made, failed).stop
 
     def _made(
         self,
@@ -75,6 +80,10 @@ class DescriptorSockets:
     ) -> None:
         ends = (peer, address_of(client.getsockname()))
         on_accept(DescriptorCarrier(self._reactor, client, ends, server_tls=contexts))
+
+
+def _nothing() -> None:
+    """Stop what never began."""
 
 
 def _peer(sock: socket.socket) -> Address:
@@ -91,23 +100,19 @@ class _Dialling(Watched):
     def __init__(
         self,
         reactor: NetReactor,
-        host: str,
-        port: int,
+        sock: socket.socket,
+        to: tuple[str, int],
         source: str | None,
         tls: ClientTls,
         made: Callable[[Carrier], None],
         failed: Callable[[BaseException | None], None],
     ) -> None:
-        super().__init__(
-            socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-        )
+        super().__init__(sock)
         self._reactor = reactor
         self._tls = tls
         self._made = made
         self._failed = failed
         self._stopped = False
-        sock = self._sock
-        sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         try:
@@ -116,7 +121,7 @@ class _Dialling(Watched):
         except OSError as error:
             reactor.callFromThread(self._fail, tcp_error.ConnectBindError(error.errno, error.strerror))
             return
-        number = sock.connect_ex((host, port))
+        number = sock.connect_ex(to)
         if number in {0, errno.EINPROGRESS}:
             reactor.addWriter(self)
         else:

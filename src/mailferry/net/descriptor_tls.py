@@ -76,17 +76,14 @@ class TlsLayer:
 
         What is left must come again, from its first octet on: OpenSSL may have begun a record with it.
         """
-        sent = 0
         self.writes_when_readable = False
-        while sent < len(data):
-            try:
-                sent += tls_records.send(self.connection, data, sent)
-            except SSL.WantWriteError:
-                break
-            except SSL.WantReadError:
-                self.writes_when_readable = True
-                break
-        return sent
+        try:
+            return tls_records.send(self.connection, data)
+        except SSL.WantWriteError:
+            return 0
+        except SSL.WantReadError:
+            self.writes_when_readable = True
+            return 0
 
     def say_goodbye(self) -> None:
         """Tell the peer that nothing follows, as far as there is room for it."""

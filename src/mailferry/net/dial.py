@@ -7,8 +7,8 @@ wins and the others are dropped, so that a dead IPv6 route costs nobody 30 secon
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 from twisted.internet import error as tcp_error
 from twisted.internet.defer import Deferred
@@ -57,7 +57,6 @@ class _Resolution:
             self.done.callback(self.found)
 
 
-@lru_cache(maxsize=4096)
 def in_digits(host: str) -> IpAddress | None:
     """Return the address that `host` is, None for a name."""
     try:
@@ -66,14 +65,8 @@ def in_digits(host: str) -> IpAddress | None:
         return None
 
 
-_digits = lru_cache(maxsize=4096)(str)
-
-
 async def resolve(reactor: NetReactor, host: str) -> list[IpAddress]:
-    """Return the addresses of `host`, in the resolver's order; raises CannotDial when there is none."""
-    literal = in_digits(host)
-    if literal is not None:
-        return [literal]
+    """Return the addresses of the name `host`, in the resolver's order; raises CannotDial when there is none."""
     try:
         name = wire_name(host)
     except UnicodeError as error:
@@ -89,32 +82,67 @@ async def resolve(reactor: NetReactor, host: str) -> list[IpAddress]:
     return found
 
 
-class Race:
-    """Tries at several addresses of one host, of which one wins.
+class Dialler:
+    """Dials addresses (digits) by way of `sockets`, for carriers that may speak `tls`.
 
-    `sockets` dials them, for carriers that may speak `tls`. `source_for` names the local address to dial
-    from, or None. `timeout` is in seconds, for each try.
+    `source_for` names the local address to dial one from, or None.
     """
 
     def __init__(
         self,
         reactor: NetReactor,
         sockets: Sockets,
-        addresses: Sequence[IpAddress],
-        port: int,
         *,
         tls: ClientTls,
-        source_for: Callable[[IpAddress], str | None],
-        timeout: float,
+        source_for: Callable[[str], str | None],
     ) -> None:
-        self._reactor = reactor
+        self.reactor = reactor
         self._sockets = sockets
-        self._waiting = list(addresses)
-        self._port = port
         self._tls = tls
         self._source_for = source_for
-        self._timeout = timeout
-        self._running: dict[IpAddress, Callable[[], None]] = {}
+
+    def dial(self, addresses: Sequence[str], port: int) -> Deferred[Carrier]:
+        """Connect to one of the addresses; it has no time limit of its own.
+
+        The Deferred fails with CannotDial, and cancelling it drops all tries.
+        """
+        if len(addresses) > 1:
+            return Race(self, addresses, port).run()
+        done: Deferred[Carrier] = Deferred(lambda _cancelled: stop())
+        stop = self.begin(
+            addresses[0],
+            port,
+            done.callback,
+            lambda error: done.errback(CannotDial(describe(error))),
+        )
+        return done
+
+    def begin(
+        self,
+        address: str,
+        port: int,
+        made: Callable[[Carrier], None],
+        failed: Callable[[BaseException | None], None],
+    ) -> Callable[[], None]:
+        """Begin one try, which calls `made` or `failed`, never before this returns; returns what stops it."""
+        return self._sockets.dial(
+            address,
+            port,
+            source=self._source_for(address),
+            tls=self._tls,
+            made=made,
+            failed=failed,
+        )
+
+
+class Race:
+    """Tries at several addresses of one host, of which one wins."""
+
+    def __init__(self, dialler: Dialler, addresses: Sequence[str], port: int) -> None:
+        self._dialler = dialler
+        self._waiting = list(addresses)
+        self._port = port
+        self._running: dict[str, Callable[[], None]] = {}
         self._faults: list[str] = []
         self._stagger: IDelayedCall | None = None
         self._done: Deferred[Carrier] = Deferred(lambda _cancelled: self._drop_all())
@@ -124,7 +152,7 @@ class Race:
         self._next()
         return self._done
 
-    def _won(self, address: IpAddress, carrier: Carrier) -> None:
+    def _won(self, address: str, carrier: Carrier) -> None:
         """Take the first connection; a second one at the same moment is dropped."""
         self._running.pop(address, None)
         if self._done.called:
@@ -133,7 +161,7 @@ class Race:
         self._drop_all()
         self._done.callback(carrier)
 
-    def _lost(self, address: IpAddress, error: BaseException | None) -> None:
+    def _lost(self, address: str, error: BaseException | None) -> None:
         """Go on with the next address, or give up when it was the last."""
         if self._running.pop(address, None) is None:
             return
@@ -148,17 +176,14 @@ class Race:
     def _next(self) -> None:
         self._cancel_stagger()
         address = self._waiting.pop(0)
-        self._running[address] = self._sockets.dial(
-            _digits(address),
+        self._running[address] = self._dialler.begin(
+            address,
             self._port,
-            source=self._source_for(address),
-            timeout=self._timeout,
-            tls=self._tls,
-            made=lambda carrier: self._won(address, carrier),
-            failed=lambda error: self._lost(address, error),
+            lambda carrier: self._won(address, carrier),
+            lambda error: self._lost(address, error),
         )
         if self._waiting and self._stagger is None:
-            self._stagger = self._reactor.callLater(STAGGER_SECONDS, self._staggered)
+            self._stagger = self._dialler.reactor.callLater(STAGGER_SECONDS, self._staggered)
 
     def _staggered(self) -> None:
         self._stagger = None
@@ -187,6 +212,6 @@ def describe(error: BaseException | None) -> str:
         case tcp_error.ConnectBindError():
             return f"cannot dial from our own address: {error}"
         case tcp_error.ConnectError():
-            return str(error.osError or error) if error.osError else str(error).rstrip(".")
+            return os.strerror(error.osError) if isinstance(error.osError, int) else str(error).rstrip(".")
         case _:
             return f"{type(error).__name__}: {error}"

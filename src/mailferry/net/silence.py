@@ -43,7 +43,9 @@ class SilenceWatch:
     def add(self, silent: Silent) -> None:
         """Watch from now on; somebody who is watched and has become due earlier is added again."""
         self._watched.add(silent)
-        self._look_by(silent.due)
+        due = silent.due
+        if self._look is None or due < self._look_at:
+            self._look_by(due)
 
     def discard(self, silent: Silent) -> bool:
         """Watch no more, if it was watched; tells whether others are."""
@@ -56,8 +58,6 @@ class SilenceWatch:
         return False
 
     def _look_by(self, due: float) -> None:
-        if self._look is not None and due >= self._look_at:
-            return
         left = max(due - self._reactor.seconds(), 0.0)
         if self._look is None:
             self._look = self._reactor.callLater(left, self._look_at_all)

@@ -59,14 +59,13 @@ class Sockets(Protocol):
         port: int,
         *,
         source: str | None,
-        timeout: float,
         tls: ClientTls,
         made: Callable[[Carrier], None],
         failed: Callable[[BaseException | None], None],
     ) -> Callable[[], None]:
         """Dial an address in digits; `made` or `failed` is called once, never before this returns.
 
-        Returns what stops it.
+        Returns what stops it; whoever dials has a time limit of his own.
         """
         ...
 

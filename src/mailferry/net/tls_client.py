@@ -25,6 +25,7 @@ from zope.interface import implementer
 from mailferry.model.access import Server
 from mailferry.model.causes import Cause, Unavailable
 from mailferry.net.carrier import TlsFacts
+from mailferry.net.tls_records import write_whole
 
 _CHAIN_FAULTS = {
     9: "the server's certificate is not valid yet",
@@ -85,6 +86,7 @@ def _new_context(server: Server, faults: _ChainFaults) -> SSL.Context:
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    write_whole(context)
     if server.legacy_tls:
         # Twisted's own way to lower the minimum sets only OP_NO flags, which a TLS 1.0-only peer
         # still answers with "protocol version"; the minimum itself must be lowered.

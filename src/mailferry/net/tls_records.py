@@ -16,8 +16,20 @@ from mailferry.net.carrier import Octets
 
 ReadInto = Callable[[SSL.Connection, memoryview, int], int]
 """Read so many octets at most, of one record, into a buffer that has room for them. Raises SSL.Error."""
-Send = Callable[[SSL.Connection, Octets | bytearray, int], int]
-"""Send what stands from an offset on, one record of it at most; returns how many octets. Raises SSL.Error."""
+Send = Callable[[SSL.Connection, Octets | bytearray], int]
+"""Send in records; returns how many octets, which is all of them where `write_whole` was said. Raises SSL.Error."""
+
+_PARTIAL_WRITE = 1
+"""SSL_MODE_ENABLE_PARTIAL_WRITE, which pyOpenSSL sets in each context and has no name for."""
+
+
+def write_whole(context: SSL.Context) -> None:
+    """Have one `send` make record after record, until all is out or there is room for no more.
+
+    In the latter case WantWriteError says so, and all comes again, from its first octet on: OpenSSL knows how
+    far it got. A call for each record is a tenth of what a stream costs.
+    """
+    context.clear_mode(_PARTIAL_WRITE)
 
 
 def by_openssl(pyopenssl: Any = SSL) -> tuple[ReadInto, Send]:
@@ -32,9 +44,9 @@ def by_openssl(pyopenssl: Any = SSL) -> tuple[ReadInto, Send]:
             failed(connection, connection._ssl, got)  # noqa: SLF001
         return got
 
-    def send(connection: Any, data: Octets | bytearray, start: int) -> int:
-        with from_buffer(data) as octets:  # or a bytearray could not shrink behind it
-            sent: int = ssl_write(connection._ssl, octets + start, len(data) - start)  # noqa: SLF001
+    def send(connection: Any, data: Octets | bytearray) -> int:
+        with from_buffer(data) as octets:  # or a bytearray could not grow behind it
+            sent: int = ssl_write(connection._ssl, octets, len(data))  # noqa: SLF001
         if sent <= 0:
             failed(connection, connection._ssl, sent)  # noqa: SLF001
         return sent
@@ -48,9 +60,8 @@ def by_pyopenssl() -> tuple[ReadInto, Send]:
     def read_into(connection: SSL.Connection, room: memoryview, most: int) -> int:
         return connection.recv_into(room, most)
 
-    def send(connection: SSL.Connection, data: Octets | bytearray, start: int) -> int:
-        with memoryview(data) as view, view[start:] as rest:
-            return connection.send(rest)
+    def send(connection: SSL.Connection, data: Octets | bytearray) -> int:
+        return connection.send(data)
 
     return read_into, send
 

@@ -19,6 +19,7 @@ from zope.interface import implementer
 from mailferry.model.access import Protocol
 from mailferry.net.carrier import TlsFacts
 from mailferry.net.served_certificates import BadTlsFiles, ServedCertificates
+from mailferry.net.tls_records import write_whole
 
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:!aNULL:!eNULL:!MD5:!3DES"
 """TLS 1.2 ciphers; the CBC suites at the end are what Outlook on Windows 7 speaks."""
@@ -39,6 +40,7 @@ def _bare(protocol: Protocol) -> SSL.Context:
         | SSL.OP_SINGLE_DH_USE
     )
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    write_whole(context)
     context.set_cipher_list(CIPHERS)
     context.set_session_id(f"mailferry {protocol.value}".encode())
     ours = protocol.value.encode()

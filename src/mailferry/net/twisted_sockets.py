@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IConnector, IListeningPort
@@ -48,7 +49,6 @@ class TwistedSockets:
         port: int,
         *,
         source: str | None,
-        timeout: float,
         tls: ClientTls,
         made: Callable[[Carrier], None],
         failed: Callable[[BaseException | None], None],
@@ -59,7 +59,8 @@ class TwistedSockets:
         """
         attempt = _Attempt(self._reactor, tls, made, failed)
         local = None if source is None else (source, 0)
-        connector: IConnector = self._reactor.connectTCP(host, port, attempt, timeout, local)
+        unlimited: Any = None  # whoever dials has a time limit of his own
+        connector: IConnector = self._reactor.connectTCP(host, port, attempt, unlimited, local)
 
         def stop() -> None:
             attempt.stopped = True

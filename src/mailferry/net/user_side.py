@@ -258,12 +258,13 @@ class UserSide(ABC):
         """Tell the user what waits, in order: octets, the peer's FIN, the end."""
         if self._handing_on:
             return
-        self._handing_on = True
-        try:
-            while self._user is not None and self._hand_on_next(self._user):
-                pass
-        finally:
-            self._handing_on = False
+        if self._held or self._peer_finished or self._reason is not None:
+            self._handing_on = True
+            try:
+                while self._user is not None and self._hand_on_next(self._user):
+                    pass
+            finally:
+                self._handing_on = False
         self._match_reading()
 
     def _hand_on_next(self, user: CarrierUser) -> bool:

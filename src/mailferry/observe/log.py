@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import secrets
 import sys
@@ -22,7 +23,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 from twisted.logger import STDLibLogObserver, globalLogBeginner
 
-from mailferry.observe.one_line import SHORT, AddressShade, one_line
+from mailferry.observe.one_line import NUMBERS, SHORT, AddressShade, as_it_is, one_line
 from mailferry.observe.quick_log import Pipe, QuickLog, lay
 
 Log = FilteringBoundLogger
@@ -43,7 +44,7 @@ _FIRST = frozenset({*_HEAD, "session"})
 
 def session_id() -> str:
     """Return a fresh id for one client session: 10 letters and digits that nobody can foresee."""
-    bits = int.from_bytes(secrets.token_bytes(7), "big")
+    bits = int.from_bytes(os.urandom(7), "big")
     return "".join([_PAIRS[bits >> shift & 1023] for shift in (0, 10, 20, 30, 40)])
 
 
@@ -189,7 +190,11 @@ def _as_line(event: MutableMapping[str, Any]) -> str:
     told = [str(event[key]) for key in _HEAD if event.get(key)]
     if "session" in event:
         told.append(f"session={_quoted(event['session'])}")
-    told += [f"{key}={_quoted(value)}" for key, value in event.items() if key not in _FIRST]
+    for key, value in event.items():
+        if key not in _FIRST:
+            kind = type(value)
+            bare = kind in NUMBERS or (kind is str and as_it_is(value))
+            told.append(f"{key}={value if bare else _quoted(value)}")
     return " ".join(told)
 
 

@@ -15,6 +15,9 @@ _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _HEAD, _TAIL = 3000, 3000
 SHORT = _HEAD + _TAIL
 """Texts of so many characters are shown whole."""
+NUMBERS = frozenset({int, float})
+as_it_is = re.compile(rf"[!#-<>?A-~]{{1,{SHORT}}}").fullmatch
+"""Matches what most values are: short text of printable ASCII, without blanks, quotes, `=` and `@`. It is never changed."""
 _ADDRESS = re.compile(r"[^\s@<>\"'(),;:=\[\]{}]{1,64}@(?:[\w-]{1,63}\.)*[\w-]{1,63}")
 _HASH_DIGITS = 10
 MOST_KNOWN = 4096

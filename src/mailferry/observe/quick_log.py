@@ -15,6 +15,8 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import Processor
 
+from mailferry.observe.one_line import NUMBERS, as_it_is
+
 Event = MutableMapping[str, Any]
 
 
@@ -57,7 +59,9 @@ class Pipe:
         values["event"] = event
         tame = self._tame
         for key, value in values.items():
-            values[key] = tame(value)
+            kind = type(value)
+            if kind not in NUMBERS and (kind is not str or not as_it_is(value)):
+                values[key] = tame(value)
         values["level"] = level  # these are our own words
         values["logger"] = logger
         values["timestamp"] = datetime.now(UTC).isoformat()[:-6] + "Z"

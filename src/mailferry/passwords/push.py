@@ -9,7 +9,6 @@ and the hash that is expected at the target are compared.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from sqlalchemy import Connection
@@ -29,7 +28,7 @@ from mailferry.passwords.sealing import KeyDestroyed, KeyRing, Purpose, SealBrok
 from mailferry.passwords.setting import ChangedAtTarget, Outrun, Setter
 from mailferry.passwords.source_word import SourceWord, TryMadeUp, Word
 from mailferry.passwords.trust import IN_PLACE, Prove, Trust, failed, refused
-from mailferry.passwords.turns import Turns
+from mailferry.passwords.turns import Turn, Turns
 from mailferry.passwords.vault import Remembered, Vault
 from mailferry.passwords.work_threads import WorkThreads
 from mailferry.plan.password_verdicts import (
@@ -419,7 +418,7 @@ class PasswordKeeper:
             except (KeyDestroyed, SealBroken) as error:
                 _log.warning("password not kept", account=shown_address(account.address), why=str(error))
 
-    def _turn(self, account: Account) -> AbstractAsyncContextManager[None]:
+    def _turn(self, account: Account) -> Turn:
         """Wait for the turn at this account's password inside this process."""
         return self._turns.take(account.id)
 

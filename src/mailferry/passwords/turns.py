@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from twisted.internet.defer import DeferredLock
 
 
@@ -14,14 +11,27 @@ class Turns:
     def __init__(self) -> None:
         self._turns: dict[int, DeferredLock] = {}
 
-    @asynccontextmanager
-    async def take(self, account_id: int) -> AsyncIterator[None]:
-        """Wait for the turn at this account, and give it back at the end."""
-        turn = self._turns.setdefault(account_id, DeferredLock())
-        await turn.acquire()
-        try:
-            yield
-        finally:
-            turn.release()
-            if not turn.locked and not turn.waiting:
-                self._turns.pop(account_id, None)
+    def take(self, account_id: int) -> Turn:
+        """Return what waits for the turn at this account, and gives it back at the end."""
+        return Turn(self._turns, account_id)
+
+
+class Turn:
+    """One turn, for `async with`."""
+
+    __slots__ = ("_account_id", "_lock", "_turns")
+
+    def __init__(self, turns: dict[int, DeferredLock], account_id: int) -> None:
+        self._turns = turns
+        self._account_id = account_id
+        self._lock = turns.setdefault(account_id, DeferredLock())
+
+    async def __aenter__(self) -> None:
+        await self._lock.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        lock = self._lock
+        lock.release()
+        # whoever waited may have had its turn already, and somebody new a lock of his own
+        if not lock.locked and not lock.waiting and self._turns.get(self._account_id) is lock:
+            del self._turns[self._account_id]

@@ -17,12 +17,13 @@ from mailferry.passwords import verifiers
 from mailferry.passwords.recognised import Recognised
 from mailferry.passwords.sealing import KeyDestroyed, KeyRing, Purpose, SealBroken, purpose_of
 from mailferry.passwords.work_threads import WorkThreads
-from mailferry.store import accounts, domains
+from mailferry.store import accounts, domains, remarks
 from mailferry.store import passwords as rows
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database
 from mailferry.store.domains import Domain
 from mailferry.store.passwords import PasswordRecord
+from mailferry.store.remarks import RemarkKind
 
 SEEN_AGAIN_SECONDS = 3600.0
 """A repeated password is noted at most this often; the 24 hours of other checks need no more."""
@@ -127,7 +128,7 @@ class Vault:
         Raises Conflict when another login was first, KeyDestroyed when the window's key is gone,
         SealBroken when it does not open.
         """
-        window = domain.window_number
+        window, utf8 = domain.window_number, _is_utf8(password)
 
         def prepared() -> tuple[str, bytes]:
             sealed = self._keyring.seal(domain.name, window, account.id, purpose, password)
@@ -136,7 +137,7 @@ class Vault:
         verifier, sealed = await self._threads.run(prepared)
 
         def write(conn: Connection) -> PasswordRecord:
-            return rows.verified(
+            record = rows.verified(
                 conn,
                 account.id,
                 password_epoch=epoch,
@@ -145,6 +146,11 @@ class Vault:
                 window_number=window,
                 over=over.value,
             )
+            if not utf8:
+                remarks.note(conn, account.id, RemarkKind.NOT_UTF8, number=0)
+            elif epoch:
+                remarks.forget(conn, account.id, RemarkKind.NOT_UTF8)
+            return record
 
         record = await self._database.run("password verified", write)
         crash_point("password-sealed")
@@ -226,3 +232,11 @@ class Vault:
     async def target_wins(self, account: Account) -> None:
         """Record that somebody changed the password at the target."""
         await self._database.run("target wins", lambda conn: rows.target_wins(conn, account.id))
+
+
+def _is_utf8(password: Secret) -> bool:
+    try:
+        password.reveal().decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -17,7 +17,6 @@ from itertools import chain
 from mailferry.model.access import MAX_PASSWORD_OCTETS, Secret
 from mailferry.plan.addresses import BadAddress, canonical_address
 
-HEADERS_ZH = {"target": "搬家帐号", "source": "待搬家帐号", "password": "待搬家帐号密码"}
 _HEADER_NAMES = {
     "target": "target",
     "搬家帐号": "target",

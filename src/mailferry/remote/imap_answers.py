@@ -33,6 +33,10 @@ class Listener:
         """
         return 0
 
+    def awaits_rest(self, data: bytes, at: int) -> bool:  # noqa: ARG002 - whoever takes bulk may override it
+        """Whether the answer at `at`, which `bulk` did not take, is to be offered again when more of it is there."""
+        return False
+
     def untagged(self, response: Untagged) -> None:
         """Take one untagged answer."""
 
@@ -109,7 +113,7 @@ class AnswerReader:
             if self._framer.at_boundary:
                 if not self._held:
                     at += listener.bulk(data, at)
-                if self._held:
+                if self._held or listener.awaits_rest(data, at):
                     self._tail = data[at:]
                     return
             left = self._framer.literal_left

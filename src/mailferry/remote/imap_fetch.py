@@ -25,6 +25,9 @@ BODY = b"BODY[]"
 HEADER = b"BODY[HEADER]"
 WINDOW = 16
 """Commands for single messages on their way at a time."""
+AWAITED = 64 * 1024
+"""Octets of a small message: when a read ends inside of one, its beginning waits for the rest, so that all
+of them are handed on whole and those of one read go out in one piece."""
 MAX_PARTS = 200
 """Lines and literals of one FETCH answer."""
 
@@ -85,6 +88,14 @@ class BodyReader(Listener):
             if at > start:
                 sink.so_far()
         return at - start
+
+    def awaits_rest(self, data: bytes, at: int) -> bool:
+        """A small message of the usual form, of which the end has not come."""
+        found = _WHOLE[self._section].match(data, at)
+        if found is None or self._over:
+            return False
+        size = int(found[2])
+        return size <= AWAITED and len(data) < found.end() + size + len(b")\r\n")
 
     def streams(self, line: bytes) -> bool:
         """Every FETCH answer, also those that bring no body."""

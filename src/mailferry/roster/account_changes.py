@@ -15,10 +15,11 @@ from mailferry.store.accounts import Account
 from mailferry.store.database import Database, db_now
 from mailferry.store.domains import Domain
 
-_MOVING = frozenset({Phase.PRECOPY, Phase.FREEZE, Phase.BACKFILL})
-_FAILED = frozenset({Phase.BLOCKED, Phase.STALLED})
-_TAKES_PASSWORD = frozenset({Phase.IDLE, Phase.PRECOPY, Phase.BACKFILL, Phase.BLOCKED, Phase.STALLED})
-_APPROVABLE = frozenset(
+MOVING = frozenset({Phase.PRECOPY, Phase.FREEZE, Phase.BACKFILL})
+FAILED = frozenset({Phase.BLOCKED, Phase.STALLED})
+TAKES_PASSWORD = frozenset({Phase.IDLE, Phase.PRECOPY, Phase.BACKFILL, Phase.BLOCKED, Phase.STALLED})
+"""Phases in which the old mailbox's password is of use."""
+APPROVABLE = frozenset(
     {
         Cause.DELETIONS_HELD,
         Cause.INCOMPLETE,
@@ -27,7 +28,9 @@ _APPROVABLE = frozenset(
         Cause.UIDL_UNPAIRED,
     }
 )
-_DOUBTFUL = frozenset({"suspect", "poor"})
+"""Causes that an administrator may let the copy go on with."""
+DOUBTFUL = frozenset({"suspect", "poor"})
+"""Grades of a source's completeness that wait for the same."""
 
 
 def retry(database: Database, address: str, *, who: str) -> None:
@@ -39,9 +42,9 @@ def retry(database: Database, address: str, *, who: str) -> None:
 
     def change(conn: Connection) -> None:
         account = account_at(conn, address)
-        if account.phase in _FAILED:
+        if account.phase in FAILED:
             accounts.apply(conn, account.id, Event.RETRIED, epoch=account.epoch, who=who)
-        elif account.phase in _MOVING or _has_import(conn, account):
+        elif account.phase in MOVING or _has_import(conn, account):
             accounts.wake(conn, account.id)
         elif account.phase is Phase.SWITCHED and _domain(conn, account).window_open(db_now(conn)):
             accounts.ask_sweep(conn, account.id)
@@ -66,11 +69,11 @@ def approve(database: Database, address: str, *, who: str) -> None:
     def change(conn: Connection) -> None:
         account = account_at(conn, address)
         held = mailboxes.held_deletions(conn, account.id)
-        doubtful = account.completeness in _DOUBTFUL
-        if not held and not doubtful and account.cause not in _APPROVABLE:
+        doubtful = account.completeness in DOUBTFUL
+        if not held and not doubtful and account.cause not in APPROVABLE:
             raise RosterRefusal(f"nothing of {account.address} waits for approval")
         accounts.note(conn, account.id, approved_at=db_now(conn))
-        if account.phase in _FAILED:
+        if account.phase in FAILED:
             accounts.apply(conn, account.id, Event.RETRIED, epoch=account.epoch, who=who)
         else:
             accounts.wake(conn, account.id)
@@ -97,7 +100,7 @@ def resume(database: Database, address: str, *, who: str) -> None:
     def change(conn: Connection) -> None:
         account = account_at(conn, address)
         accounts.note(conn, account.id, paused=False)
-        if account.phase in _MOVING:
+        if account.phase in MOVING:
             accounts.wake(conn, account.id)
         _audit(conn, who, "resume", account)
 
@@ -141,7 +144,10 @@ def mark_local(database: Database, address: str, *, who: str) -> None:
         if account.phase is Phase.LOCAL:
             return
         if account.phase is not Phase.IDLE:
-            raise RosterRefusal(f"{account.address} is {account.state.value} already")
+            raise RosterRefusal(
+                f"{account.address} is {account.state.value} already: only an account that has not begun to move "
+                "can be excluded; a pause stops its copy"
+            )
         accounts.apply(conn, account.id, Event.MARKED_LOCAL, epoch=account.epoch, who=who)
         _audit(conn, who, "mark-local", account)
 
@@ -157,13 +163,13 @@ def password(database: Database, keyring: KeyRing, address: str, secret: Secret,
 
     def change(conn: Connection) -> None:
         account = account_at(conn, address)
-        if account.phase not in _TAKES_PASSWORD:
+        if account.phase not in TAKES_PASSWORD:
             raise RosterRefusal(
                 f"{account.address} is {account.state.value} (phase {account.phase.value}): "
                 "the old mailbox's password is not needed"
             )
         keep_for_copy(conn, keyring, account, _domain(conn, account), secret)
-        if account.phase in _FAILED:
+        if account.phase in FAILED:
             accounts.apply(conn, account.id, Event.RETRIED, epoch=account.epoch, who=who)
         _audit(conn, who, "password", account)
 

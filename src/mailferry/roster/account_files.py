@@ -8,11 +8,10 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from mailferry.model.account import Phase
 from mailferry.passwords.sealing import KeyRing
 from mailferry.plan.account_csv import AccountRow, RowFault, csv_lines, read_account_csv, write_account_csv
 from mailferry.plan.addresses import domain_of
-from mailferry.roster.account_changes import keep_for_copy
+from mailferry.roster.account_changes import TAKES_PASSWORD, keep_for_copy
 from mailferry.roster.accounts import every
 from mailferry.store import account_listing, accounts, audit, domains
 from mailferry.store.account_listing import AccountFilter
@@ -27,7 +26,6 @@ EXPORT_HEADER = (
     "target", "domain", "state", "phase", "percent", "total", "copied", "remaining", "skipped",
     "cause", "who_must_act", "trigger", "started_at", "finished_at", "next_retry_at",
 )  # fmt: skip
-_TAKES_PASSWORD = frozenset({Phase.IDLE, Phase.PRECOPY, Phase.BACKFILL, Phase.BLOCKED, Phase.STALLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,4 +193,4 @@ def _take_in(
 
 
 def _takes(account: Account | None) -> bool:
-    return account is None or account.phase in _TAKES_PASSWORD
+    return account is None or account.phase in TAKES_PASSWORD

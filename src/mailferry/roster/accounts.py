@@ -48,6 +48,7 @@ def wanted(
     paused: bool | None = None,
     within: frozenset[str] | None = None,
     actor: str | None = None,
+    verified: bool | None = None,
 ) -> AccountFilter:
     """Return the filter that the words mean; raises RosterRefusal that names what is known."""
     return AccountFilter(
@@ -58,6 +59,7 @@ def wanted(
         paused=paused,
         within=within,
         actor=None if actor is None else _known(Actor, actor, "actor"),
+        verified=verified,
     )
 
 

@@ -12,10 +12,11 @@ from mailferry.model.account import STATES, Phase, State
 from mailferry.model.causes import CAUSES, Actor, Cause
 from mailferry.model.profile import CheckStep, Profile
 from mailferry.model.server_url import parse_server_url
+from mailferry.plan.refusal_context import AT_ONCE_SECONDS, WHOLE_DOMAIN
 from mailferry.providers.remedies import remedies
 from mailferry.providers.sentences import advice
 from mailferry.roster.lookup import domain_at, no_such_domain
-from mailferry.store import account_listing, domains, leases, nodes, samples, source_hosts
+from mailferry.store import account_listing, domain_refusals, domains, leases, nodes, samples, source_hosts
 from mailferry.store.account_listing import Totals, Trouble
 from mailferry.store.database import Database, db_now
 from mailferry.store.domains import DAY, Domain
@@ -107,6 +108,8 @@ class Board:
     roles: Sequence[RoleRow]
     blocked: Sequence[DomainRow]
     """Domains whose source takes any password."""
+    shut_out: Mapping[str, int]
+    """Domains that their source refuses as a whole: of how many accounts a good password lately."""
     ending: Sequence[DomainRow]
     held: Sequence[source_hosts.TroubledHost]
     """Hosts that are left alone for a while."""
@@ -128,6 +131,7 @@ class Board:
         """Whether something needs somebody to act."""
         return bool(
             self.blocked
+            or self.shut_out
             or any(role.lacking for role in self.roles)
             or any(need.actor is not Actor.NOBODY for need in self.needs)
         )
@@ -168,6 +172,7 @@ def board(
         recent = samples.series(
             conn, since=now - RATE_SECONDS, until=now + samples.MINUTE, domain=name, within=within
         )
+        refusing = domain_refusals.shut_out(conn, seconds=AT_ONCE_SECONDS, at_least=WHOLE_DOMAIN, now=now)
         rows = [_domain_row(one, counted, troubles, late, now) for one in shown]
         rate = sum(sample.messages for sample in recent) / RATE_SECONDS
         left = max(0, mail.messages - mail.copied - mail.skipped)
@@ -182,6 +187,7 @@ def board(
             needs=_needs(troubles, {one.name: one for one in shown}, profiles),
             roles=_roles(conn, now),
             blocked=[row for row in rows if row.domain.blocked],
+            shut_out={one.name: refusing[one.name] for one in shown if one.name in refusing},
             ending=[row for row in rows if row.window_open and row.days_left <= ENDING_DAYS],
             held=[
                 one

@@ -15,11 +15,13 @@ from sqlalchemy import Connection
 from mailferry.config.domains import DomainEntry, domain_entry
 from mailferry.passwords.sealing import KeyRing
 from mailferry.plan.notices import in_words, wanted_notices
+from mailferry.plan.refusal_context import AT_ONCE_SECONDS, WHOLE_DOMAIN
+from mailferry.roster import switching
 from mailferry.roster.lookup import domain_at
 from mailferry.roster.moments import moment
 from mailferry.roster.refusals import RosterRefusal
 from mailferry.roster.server_words import words_or_none
-from mailferry.store import account_listing, audit, domains, passwords, source_checks
+from mailferry.store import account_listing, audit, domain_refusals, domains, passwords, source_checks
 from mailferry.store.database import Database, db_now
 from mailferry.store.domains import Domain, DomainRules
 from mailferry.store.faults import AlreadyThere
@@ -249,6 +251,7 @@ def _changed(before: Domain, entry: DomainEntry) -> list[str]:
 
 def _view(conn: Connection, domain: Domain, now: float) -> dict[str, Any]:
     counts = account_listing.counts_by_state(conn, domain.name)
+    refused = domain_refusals.lately(conn, domain.name, seconds=AT_ONCE_SECONDS, now=now).count
     return {
         **_words(domain),
         "paused": domain.paused,
@@ -258,6 +261,8 @@ def _view(conn: Connection, domain: Domain, now: float) -> dict[str, Any]:
         "window_open": domain.window_open(now),
         "accounts": {state.value: number for state, number in counts.items()},
         "never_verified": passwords.never_verified(conn, domain.name),
+        "switchable": passwords.pushed_in(conn, domain.name, switching.AT_SOURCE),
+        "source_refuses_all": refused if refused >= WHOLE_DOMAIN else 0,
         "blocked_since": moment(domain.source_blocked_at),
         "source_checks": [_check(check) for check in source_checks.current(conn, domain.name)],
     }

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from mailferry.roster.lookup import domain_at
 from mailferry.roster.moments import moment
 from mailferry.roster.refusals import RosterRefusal
-from mailferry.store import account_listing, audit, domains, leases, nodes, samples
+from mailferry.store import account_listing, audit, leases, nodes, samples
 from mailferry.store.database import Database, db_now
 from mailferry.store.nodes import SILENT_AFTER
 
@@ -88,17 +88,6 @@ def series(
         ]
 
     return database.read_now("series", read)
-
-
-def windows_ending(database: Database, *, days: float) -> int:
-    """Return how many open windows end within so many days."""
-
-    def read(conn: Connection) -> int:
-        now = db_now(conn)
-        found = domains.listing(conn)
-        return sum(now < domain.window_ends_at <= now + days * domains.DAY for domain in found)
-
-    return database.read_now("windows", read)
 
 
 def audit_log(

@@ -32,7 +32,8 @@ REQUEST_SECONDS = 10.0
 """How long a page or a program is kept waiting before no further accounts are begun with; the last ones take
 as long as a drain at most."""
 _LOOK_SECONDS = 0.25
-_AT_SOURCE = (Phase.PRECOPY, Phase.BLOCKED)
+AT_SOURCE = (Phase.PRECOPY, Phase.BLOCKED)
+"""Phases of accounts that can be switched."""
 _CHANGED = "has just changed by itself; look at it again"
 
 
@@ -113,15 +114,15 @@ def switch_domain(
 
 def _some(conn: Connection, domain: str, after: str | None) -> tuple[Sequence[Account], str | None]:
     """Return the next accounts at the source, phase by phase, and the key of those behind them."""
-    word, _, address = (after or _AT_SOURCE[0].value).partition(" ")
-    if word not in _AT_SOURCE:
+    word, _, address = (after or AT_SOURCE[0].value).partition(" ")
+    if word not in AT_SOURCE:
         raise RosterRefusal("no switch of a domain ended there")
     phase = Phase(word)
     only = AccountFilter(domain=domain, phase=phase)
     page = account_pages.listing(conn, only, after=address or None, limit=AT_ONCE)
     if page.next_after is not None:
         return page.accounts, f"{phase.value} {page.next_after}"
-    behind = _AT_SOURCE[_AT_SOURCE.index(phase) + 1 :]
+    behind = AT_SOURCE[AT_SOURCE.index(phase) + 1 :]
     return page.accounts, behind[0].value if behind else None
 
 
@@ -158,7 +159,7 @@ def _switch_together(
 
 def _why_not(conn: Connection, account: Account, *, force: bool) -> str | None:
     """Return why the account cannot be switched, in words that follow its address; None when it can."""
-    if account.phase not in _AT_SOURCE:
+    if account.phase not in AT_SOURCE:
         return (
             f" is in phase {account.phase.value}; only accounts that are served by the source "
             "and have begun to move (PRECOPY, BLOCKED) can be switched"

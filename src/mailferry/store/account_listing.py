@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from mailferry.model.account import STATES, Phase, State
 from mailferry.model.causes import CAUSES, Actor, Cause
 from mailferry.store.accounts import Account, account_of, columns
-from mailferry.store.schema import accounts
+from mailferry.store.schema import accounts, passwords
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class AccountFilter:
     within: frozenset[str] | None = None
     actor: Actor | None = None
     """Who must act so that it goes on."""
+    verified: bool | None = None
+    """Whether the source has taken a password of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +76,16 @@ def conditions(wanted: AccountFilter) -> list[ColumnElement[bool]]:
     if wanted.cause is not None:
         found.append(accounts.c.cause == wanted.cause.value)
     if wanted.actor is not None:
-        theirs = [cause.value for cause, facts in CAUSES.items() if facts.actor is wanted.actor]
-        found.append(accounts.c.cause.in_(theirs))
+        causes = [cause.value for cause, facts in CAUSES.items() if facts.actor is wanted.actor]
+        found.append(accounts.c.cause.in_(causes))
     if wanted.search:
         found.append(accounts.c.address.contains(wanted.search.lower(), autoescape=True))
     if wanted.paused is not None:
         found.append(accounts.c.paused.is_(wanted.paused))
+    if wanted.verified is not None:
+        taken = passwords.c.verified_at.is_not(None)
+        theirs = select(passwords.c.account_id).where(taken, passwords.c.account_id == accounts.c.id).exists()
+        found.append(theirs if wanted.verified else ~theirs)
     return found
 
 

@@ -6,14 +6,16 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import LargeBinary, and_, bindparam, func, or_, select
+from sqlalchemy import LargeBinary, bindparam, func, or_, select
 
 from mailferry.model.causes import Cause
 from mailferry.store import accounts as account_rows
+from mailferry.store import domain_refusals
 from mailferry.store import passwords as password_rows
 from mailferry.store import wrong_tries as tries
 from mailferry.store.accounts import Account
 from mailferry.store.database import Glance
+from mailferry.store.domain_refusals import DomainRefusals
 from mailferry.store.domains import Domain
 from mailferry.store.passwords import PasswordRecord
 from mailferry.store.prepared import Prepared
@@ -90,28 +92,24 @@ def _refused_now() -> Any:
     )
 
 
-def _good_refused() -> Any:
-    """How many accounts of the domain had a good password refused within `good_seconds`."""
-    return (
-        select(func.count(wrong_tries.c.account_key.distinct()))
-        .where(
-            and_(wrong_tries.c.known, wrong_tries.c.source == bindparam("domain")),
-            or_(*(wrong_tries.c.cause == name for name in tries.ABOUT_THE_PASSWORD)),
-            wrong_tries.c.at > bindparam("at") - bindparam("good_seconds"),
-        )
-        .scalar_subquery()
-    )
-
-
 SHIELD = Prepared(
-    select(accounts.c.id, accounts.c.source_login, _refused_now(), _good_refused(), *_PASSWORD)
+    select(
+        accounts.c.id,
+        accounts.c.source_login,
+        _refused_now(),
+        *domain_refusals.looked_up(
+            bindparam("domain"), bindparam("domain_before"), bindparam("at"), bindparam("good_seconds")
+        ),
+        *_PASSWORD,
+    )
     .select_from(accounts)
     .outerjoin(passwords, passwords.c.account_id == accounts.c.id)
     .where(accounts.c.address == bindparam("address"))
 )
 """What speaks for and against asking the source about a password that it may have taken before.
 
-Of the `address` in `domain`, by the keyed hashes `account_key` and `password_key`."""
+Of the `address` in `domain` (`domain_before`: domain_refusals.before of it), by the keyed hashes `account_key` and
+`password_key`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +118,7 @@ class Standing:
 
     source_login: str | None
     refused: Cause | None
-    good_refused: int
+    of_domain: DomainRefusals
     password: PasswordRecord
 
 
@@ -128,10 +126,10 @@ def standing(seen: Glance) -> Standing | None:
     """Read the answer to SHIELD; None when nobody has heard of the account."""
     if not seen.rows:
         return None
-    account_id, source_login, cause, good_refused, *password = seen.rows[0]
+    account_id, source_login, cause, count, watched, *password = seen.rows[0]
     return Standing(
         source_login,
         None if cause is None else Cause(cause),
-        good_refused,
+        DomainRefusals(count, bool(watched)),
         password_rows.record_of(account_id, [password]),
     )

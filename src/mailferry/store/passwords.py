@@ -6,12 +6,13 @@ Times are on the database's clock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
+from mailferry.model.account import Phase
 from mailferry.store.accounts import locked
 from mailferry.store.database import db_now
 from mailferry.store.faults import Conflict
@@ -270,6 +271,20 @@ def never_verified(conn: Connection, domain: str) -> int:
         .select_from(accounts)
         .outerjoin(passwords, passwords.c.account_id == accounts.c.id)
         .where(accounts.c.domain == domain, passwords.c.verified_at.is_(None))
+    )
+    return conn.execute(query).scalar_one()
+
+
+def pushed_in(conn: Connection, domain: str, phases: Collection[Phase]) -> int:
+    """Return how many accounts of the domain in one of `phases` have their password at the target."""
+    query = (
+        select(func.count())
+        .select_from(accounts.join(passwords, passwords.c.account_id == accounts.c.id))
+        .where(
+            accounts.c.domain == domain,
+            accounts.c.phase.in_([phase.value for phase in phases]),
+            passwords.c.pushed_at.is_not(None),
+        )
     )
     return conn.execute(query).scalar_one()
 

@@ -44,6 +44,8 @@ class RemarkKind(StrEnum):
     """So many messages went out of view as they became old; their copies stay."""
     RIGHTS = "shared_rights"
     """The mailbox is open to others at the source; rights are not moved."""
+    NOT_UTF8 = "password_not_utf8"
+    """The password is in another encoding: a device that sends it in UTF-8 has to have it typed again."""
 
 
 @dataclass(frozen=True, slots=True)

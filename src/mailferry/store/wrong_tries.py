@@ -39,7 +39,6 @@ CERTAIN = frozenset({Cause.BAD_CREDENTIALS, Cause.UNKNOWN_USER})
 """Refusals that say something about the password, so that asking again would change nothing."""
 
 _CERTAIN_NAMES = sorted(cause.value for cause in CERTAIN)
-ABOUT_THE_PASSWORD = sorted({Cause.BAD_CREDENTIALS.value, Cause.AMBIGUOUS_REFUSAL.value})
 PASSWORD_OCTETS = 16
 """Of the password's hash; the network's stands behind it in the same column."""
 _PRUNED_AT_ONCE = 200
@@ -139,11 +138,11 @@ def reserve(conn: Connection, keys: TryKeys, limits: TryLimits, *, now: float | 
     """Reserve one try at the source if nothing stands against it; end it with `refused` or `release`."""
     _in_turn(conn, keys)
     at = db_now(conn) if now is None else now
-    _prune(conn, at)
+    prune(conn, at)
     against = standing(conn, keys, limits, now=at)
     if against is not None:
         return against
-    row = conn.execute(insert(wrong_tries).values(**_values(keys), at=at).returning(wrong_tries.c.id))
+    row = conn.execute(insert(wrong_tries).values(**values_of(keys), at=at).returning(wrong_tries.c.id))
     return Reservation(row=row.scalar_one())
 
 
@@ -156,59 +155,6 @@ def refused(conn: Connection, row: int, cause: Cause, *, now: float | None = Non
 def release(conn: Connection, row: int) -> None:
     """Give a reserved try back: the source took the password, or could not be asked."""
     conn.execute(delete(wrong_tries).where(wrong_tries.c.id == row))
-
-
-def good_refused(conn: Connection, keys: TryKeys, cause: Cause, *, now: float | None = None) -> None:
-    """Note that the source refused a password that it had accepted before; it counts nowhere.
-
-    The row stands for its domain, until the source takes a password there (`source_accepted`).
-    """
-    at = db_now(conn) if now is None else now
-    _prune(conn, at)
-    values = {**_values(keys), "source": keys.domain}
-    conn.execute(insert(wrong_tries).values(**values, cause=cause.value, at=at, known=True))
-
-
-def good_refused_lately(conn: Connection, domain: str, *, seconds: float, now: float | None = None) -> int:
-    """Return how many accounts of the domain had their good password refused within `seconds`, none accepted since."""
-    at = db_now(conn) if now is None else now
-    refused_ones = select(func.count(wrong_tries.c.account_key.distinct())).where(
-        _of_domain(domain),
-        wrong_tries.c.cause.in_(ABOUT_THE_PASSWORD),
-        wrong_tries.c.at > at - seconds,
-    )
-    return conn.execute(refused_ones).scalar_one()
-
-
-def domains_refused_lately(
-    conn: Connection, *, seconds: float, at_least: int, now: float | None = None
-) -> Mapping[str, int]:
-    """Return the domains of which so many accounts had their good password refused within `seconds`, with how many."""
-    at = db_now(conn) if now is None else now
-    number = func.count(wrong_tries.c.account_key.distinct())
-    query = (
-        select(wrong_tries.c.source, number)
-        .where(
-            wrong_tries.c.known,
-            wrong_tries.c.source != "",
-            wrong_tries.c.cause.in_(ABOUT_THE_PASSWORD),
-            wrong_tries.c.at > at - seconds,
-        )
-        .group_by(wrong_tries.c.source)
-        .having(number >= at_least)
-    )
-    return {row[0]: row[1] for row in conn.execute(query)}
-
-
-def source_accepted(conn: Connection, domain: str, *, was_shut_out: bool) -> None:
-    """Let the domain's refusals of good passwords stand for their accounts only: the source took one.
-
-    What a source said while it shut the whole domain out is forgotten altogether.
-    """
-    if was_shut_out:
-        conn.execute(delete(wrong_tries).where(_of_domain(domain)))
-    else:
-        conn.execute(update(wrong_tries).where(_of_domain(domain)).values(source=""))
 
 
 def forget(conn: Connection, account_id: int, *, now: float | None = None) -> None:
@@ -235,7 +181,8 @@ def _remembered(conn: Connection, keys: TryKeys, *, since: float) -> Cause | Non
     return None if cause is None else Cause(cause)
 
 
-def _values(keys: TryKeys) -> Mapping[str, Any]:
+def values_of(keys: TryKeys) -> Mapping[str, Any]:
+    """Return what a row says of whom it is about."""
     return {
         "account_key": keys.account,
         "password_key": keys.password + keys.network,
@@ -255,10 +202,6 @@ def _same_password(keys: TryKeys) -> ColumnElement[bool]:
 def _same_network(keys: TryKeys) -> ColumnElement[bool]:
     network = func.substr(wrong_tries.c.password_key, PASSWORD_OCTETS + 1, type_=LargeBinary)
     return network == keys.network
-
-
-def _of_domain(domain: str) -> ColumnElement[bool]:
-    return and_(wrong_tries.c.known, wrong_tries.c.source == domain)
 
 
 def _counts(
@@ -289,7 +232,7 @@ def _in_turn(conn: Connection, keys: TryKeys) -> None:
         conn.execute(select(func.pg_advisory_xact_lock(lock, number)))
 
 
-def _prune(conn: Connection, at: float) -> None:
+def prune(conn: Connection, at: float) -> None:
     """Drop some of the tries that count nowhere any more; of two transactions one passes over them."""
     old = (
         select(wrong_tries.c.id)

@@ -12,6 +12,7 @@ from mailferry.model.causes import Cause
 from mailferry.model.profile import CheckStep
 from mailferry.providers.remedies import remedies
 from mailferry.roster import account_changes, accounts, switching
+from mailferry.roster.account_changes import APPROVABLE, DOUBTFUL, FAILED, MOVING, TAKES_PASSWORD
 from mailferry.roster.lookup import NoSuchAccount
 from mailferry.roster.refusals import RosterRefusal
 from mailferry.roster.rights import Rights
@@ -28,13 +29,9 @@ _ACTIONS: Mapping[str, Callable[..., None]] = {
     "pause": account_changes.pause,
     "resume": account_changes.resume,
     "reset": account_changes.reset,
+    "exclude": account_changes.mark_local,
 }
 _SAID = frozenset({*_ACTIONS, "password", "switch"})
-_FAILED = frozenset({"BLOCKED", "STALLED"})
-_MOVING = frozenset({"PRECOPY", "FREEZE", "BACKFILL"})
-_APPROVABLE = frozenset({Cause.DELETIONS_HELD.value, Cause.INCOMPLETE.value, Cause.UIDL_UNPAIRED.value})
-_DOUBTFUL = frozenset({"suspect", "poor"})
-_TAKES_PASSWORD = frozenset({"IDLE", "PRECOPY", "BACKFILL", "BLOCKED", "STALLED"})
 
 
 class ConsoleAccount:
@@ -81,7 +78,7 @@ class ConsoleAccount:
             account=account,
             may_change=who.may_change(account["domain"]),
             offered=_offered(account),
-            takes_password=account["phase"] in _TAKES_PASSWORD,
+            takes_password=account["phase"] in TAKES_PASSWORD,
             steps=self._steps(account),
             history=history,
             skipped=skipped,
@@ -149,14 +146,16 @@ def _offered(account: Mapping[str, Any]) -> list[str]:
     """Return the actions that make sense now, the likeliest first; the roster decides for good."""
     phase, cause = account["phase"], account["last_run"]["cause"]
     found = []
-    if cause in _APPROVABLE or account["completeness"] in _DOUBTFUL:
+    if cause in APPROVABLE or account["completeness"] in DOUBTFUL:
         found.append("approve")
-    if phase in _FAILED | _MOVING or phase == "SWITCHED" or account["password"]["imported"]:
+    if phase in FAILED | MOVING or phase == "SWITCHED" or account["password"]["imported"]:
         found.append("retry")
-    if phase in _FAILED | _MOVING | {"IDLE", "SWITCHED"}:
+    if phase in FAILED | MOVING | {"IDLE", "SWITCHED"}:
         found.append("resume" if account["paused"] else "pause")
     if phase == "LOCAL" or account["password"]["target_wins"]:
         found.append("reset")
+    if phase == "IDLE":
+        found.append("exclude")
     if phase in {"PRECOPY", "BLOCKED"}:
         found.append("switch")
     return found

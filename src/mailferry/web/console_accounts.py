@@ -19,7 +19,8 @@ from mailferry.web.desk import Desk
 from mailferry.web.faults import BadRequest
 from mailferry.web.forms import asked
 
-_FILTERS = ("domain", "state", "cause", "actor", "search")
+_FILTERS = ("domain", "state", "cause", "actor", "verified", "search")
+_VERIFIED = {"": None, "yes": True, "no": False}
 _COLUMNS = (
     ("col.address", Sort.ADDRESS),
     ("col.state", Sort.STATE),
@@ -71,9 +72,11 @@ def filter_words(request: Request) -> dict[str, str]:
 
 
 def filter_of(words: Mapping[str, str], who: Rights) -> AccountFilter:
-    """Return the filter that the words mean, over what `who` may see; raises RosterRefusal that names what is known."""
+    """Return the filter that the words mean, over what `who` may see; raises RosterRefusal that names what is known, BadRequest."""
+    if words["verified"] not in _VERIFIED:
+        raise BadRequest("verified is yes or no")
     given: dict[str, Any] = {name: word or None for name, word in words.items()}
-    return accounts.wanted(**given, within=who.domains)
+    return accounts.wanted(**{**given, "verified": _VERIFIED[words["verified"]]}, within=who.domains)
 
 
 def _order(request: Request) -> tuple[Sort, bool]:

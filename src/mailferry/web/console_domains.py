@@ -9,6 +9,8 @@ from fastapi.concurrency import run_in_threadpool
 
 from mailferry.config.faults import BadConfiguration
 from mailferry.model.account import State
+from mailferry.model.causes import Cause
+from mailferry.providers.sentences import advice
 from mailferry.roster import domains, switching
 from mailferry.roster.refusals import RosterRefusal
 from mailferry.roster.rights import Rights
@@ -164,6 +166,7 @@ class ConsoleDomains:
             report=report,
             switched=switched,
             left_shown=LEFT_SHOWN,
+            refused_advice=advice(Cause.SOURCE_REFUSES_DOMAIN),
             wrong=wrong,
             said=f"said.{said}" if said in _SAID else None,
         )

@@ -20,6 +20,20 @@ SETUP: Mapping[str, Words] = {
         "blocked since {since}: the old host takes any password",
         "自 {since} 起已停止：原邮箱服务器接受任意密码",
     ),
+    "domain.refused": Words(
+        "The old host refuses the whole domain: {count} accounts with passwords that it took before. "
+        'Mail programs are told "later", not "wrong password".',
+        "原邮箱服务器拒绝整个域名：{count} 个账号此前有效的密码被拒绝。邮件程序收到的是“稍后再试”，而不是“密码错误”。",
+    ),
+    "domain.refused.switch": Words(
+        "{count} accounts can be served from the new host now: their password is there.",
+        "{count} 个账号的密码已设置到新服务器，可立即改由新服务器服务。",
+    ),
+    "domain.refused.never": Words(
+        "{count} accounts have never logged in, so that nothing of them is here yet.",
+        "{count} 个账号从未登录，尚未开始搬家。",
+    ),
+    "domain.refused.list": Words("Which ones", "查看名单"),
     "domain.refuses": Words("refuses a made-up password", "拒绝随意编造的密码"),
     "domain.takes-any": Words("takes any password", "接受任意密码"),
     "domain.variants": Words("; the source accepts variants: {which}", "；原服务器接受变体密码：{which}"),

@@ -137,6 +137,10 @@ _REMARKS = {
     ),
     "slipped_out_of_view": Words("messages that became too old to be shown", "因时间过久不再显示的邮件"),
     "shared_rights": Words("shared with others at the old host", "在原服务器上与他人共享"),
+    "password_not_utf8": Words(
+        "the password was typed in another encoding than UTF-8: devices that use UTF-8 must type it again",
+        "密码以非 UTF-8 编码输入：使用其他编码的设备需重新输入密码",
+    ),
 }
 _SIGNS = {
     "ok": Words("works", "正常"),

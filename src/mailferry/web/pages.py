@@ -20,6 +20,7 @@ from mailferry.web.language import COOKIE, QUERY, Language, chosen, language_of,
 from mailferry.web.look import COOKIE as LOOK_COOKIE
 from mailferry.web.look import LOOKS, chosen_look, look_of
 from mailferry.web.look import QUERY as LOOK_QUERY
+from mailferry.web.telling import failure_in_chinese, in_chinese
 from mailferry.web.words import SHARED, USER_PAGE, state_key
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -77,6 +78,8 @@ class Pages:
         text = self._templates.get_template(template).render(
             t=say,
             named=named,
+            ours=in_chinese if language is Language.ZH else str,
+            failed=failure_in_chinese if language is Language.ZH else str,
             language=language,
             formats=Formats(locale_of(language, accepted)),
             look=look_of(request.query_params, request.cookies),

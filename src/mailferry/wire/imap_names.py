@@ -1,15 +1,13 @@
 """Mailbox names in modified UTF-7 (RFC 3501 5.1.3).
 
-The raw wire name is a mailbox's key everywhere. `decode_mailbox` never fails and is for show;
-`decode_strict` is for translating a name to another server and refuses what does not come back.
+The raw wire name is a mailbox's key everywhere. `decode_strict` is for translating a name to another server
+and refuses what does not come back.
 """
 
 from __future__ import annotations
 
 import binascii
 import re
-
-from mailferry.wire.server_text import decode_text
 
 _SHIFTED = re.compile(r"&([A-Za-z0-9+,]*)-")
 _DIRECT = re.compile(r"[\x20-\x7e]+")
@@ -55,11 +53,6 @@ def decode_strict(raw: bytes) -> str:
     return name
 
 
-def decode_mailbox(raw: bytes) -> str:
-    """Return the name for show; a part that does not decode stays as it is on the wire."""
-    return _SHIFTED.sub(_unshift_or_keep, decode_text(raw))
-
-
 def _shift(text: str) -> str:
     try:
         octets = text.encode("utf-16-be")
@@ -74,10 +67,3 @@ def _unshift(digits: str) -> str:
         return "&"
     padded = digits.replace(",", "/") + "=" * (-len(digits) % 4)
     return binascii.a2b_base64(padded).decode("utf-16-be")
-
-
-def _unshift_or_keep(found: re.Match[str]) -> str:
-    try:
-        return _unshift(found.group(1))
-    except (ValueError, UnicodeError):
-        return found.group()

@@ -268,26 +268,3 @@ class DotReader:
         if at > len(data):
             return None
         return at if at >= start else -1
-
-
-class DotStuffer:
-    """Writes a body as a stream: dots at line starts doubled, CR LF and the final dot at the end."""
-
-    __slots__ = ("_last",)
-
-    def __init__(self) -> None:
-        self._last = b"\r\n"
-
-    def feed(self, data: bytes) -> bytes:
-        """Return the wire form of the next octets of the body."""
-        if not data:
-            return b""
-        stuffed = data.replace(b"\n.", b"\n..")
-        if data[:1] == b"." and self._last[-1:] == b"\n":
-            stuffed = b"." + stuffed
-        self._last = (self._last + data)[-2:]
-        return stuffed
-
-    def finish(self) -> bytes:
-        """Return the final dot's line, with a line end before it where the body had none."""
-        return b".\r\n" if self._last == b"\r\n" else b"\r\n.\r\n"

@@ -35,6 +35,7 @@ _ACTIONS: Mapping[str, tuple[Callable[..., None], str]] = {
     "pause": (account_changes.pause, "Stop copying at the next boundary; logins go on"),
     "resume": (account_changes.resume, "Copy again"),
     "reset": (account_changes.reset, "Undo not migrating, or a password that counts at the target alone"),
+    "exclude": (account_changes.mark_local, "Say that it has nothing to move; it is made when it is new"),
 }
 
 
@@ -105,6 +106,9 @@ def _listing(routes: APIRouter, desk: Desk) -> None:
             Query(max_length=320, pattern=r"^[^\x00-\x1f\x7f]*$", description="A part of the address."),
         ] = None,
         paused: bool | None = None,
+        verified: Annotated[
+            bool | None, Query(description="Whether the old host has taken a password of it.")
+        ] = None,
         sort: Sort = Sort.ADDRESS,
         descending: bool = False,
         limit: Limit = accounts.PAGE,
@@ -118,6 +122,7 @@ def _listing(routes: APIRouter, desk: Desk) -> None:
             actor=actor,
             search=search,
             paused=paused,
+            verified=verified,
             within=who.domains,
         )
         order = f"accounts {sort} {descending}"

@@ -214,7 +214,12 @@ class Domain(Shape):
     window_ends_at: Moment
     window_open: bool
     accounts: dict[State, int]
-    never_verified: int
+    never_verified: int = Field(description="Accounts of which the old host has taken no password yet.")
+    switchable: int = Field(description="Accounts at the old host whose password the new host holds.")
+    source_refuses_all: int = Field(
+        description="While the old host refuses the whole domain: of how many accounts it refuses a password "
+        "that it took before; else 0."
+    )
     blocked_since: Moment
     source_checks: list[SourceCheck]
 

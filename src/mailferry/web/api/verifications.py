@@ -59,7 +59,10 @@ class VerifyBody(Body):
     """How much is read again."""
 
     sample_percent: float = Field(
-        default=100.0, gt=0, le=100, description="Of how many messages the octets are compared."
+        default=100.0,
+        gt=0,
+        le=100,
+        description="Of how many messages the octets are compared; of an account with copied mail one at least.",
     )
 
 
