@@ -19,6 +19,8 @@ import mailferry.app.parent
 from mailferry.app.children import Job
 from mailferry.app.parent import Parent
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may stand under nohup
+
 def tell(*words):
     sys.stdout.write(" ".join(map(str, words)) + "\\n"); sys.stdout.flush()
 
