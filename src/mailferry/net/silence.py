@@ -11,7 +11,7 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-REST_SECONDS = 1.0
+REST_SECONDS = 0.25
 """Looks at all sessions are so far apart at least, or thousands of them would be looked at for each that is due."""
 
 
@@ -86,7 +86,7 @@ _WATCHES: dict[IReactorTime, SilenceWatch] = {}
 
 
 def watch(silent: Silent, reactor: IReactorTime) -> None:
-    """Have it told when it is due on this reactor, within a second."""
+    """Have it told when it is due on this reactor, within `REST_SECONDS`."""
     known = _WATCHES.get(reactor)
     if known is None:
         known = _WATCHES[reactor] = SilenceWatch(reactor)
