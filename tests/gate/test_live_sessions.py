@@ -10,7 +10,7 @@ from twisted.internet import defer
 from twisted.internet.task import Clock
 
 from mailferry.gate.live_sessions import CLOSE_RETRY_SECONDS, Live, SessionBook
-from mailferry.model.access import Protocol, Side
+from mailferry.model.access import Protocol
 from mailferry.model.tap import ANY_MAILBOX, UNKNOWN_MANY, Deletions
 from mailferry.observe.log import get_log
 from mailferry.store import deletions, sessions
@@ -32,7 +32,7 @@ class Rows:
     deleted: Deletions = field(default_factory=Deletions)
 
     async def session(self) -> Live:
-        live = await self.book.open_row(self.account, Protocol.IMAP, Side.SOURCE, Endpoint("192.0.2.1", 1))
+        live = await self.book.open_row(self.account, Protocol.IMAP, Endpoint("192.0.2.1", 1))
         live.attach(self)
         return live
 

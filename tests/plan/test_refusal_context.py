@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from mailferry.model.causes import CAUSES, Answer, Cause
+from mailferry.model.causes import ABOUT_THE_PASSWORD, CAUSES, Answer, Cause
 from mailferry.plan.refusal_context import (
-    ABOUT_THE_PASSWORD,
     ACCEPTED_LATELY_SECONDS,
     WHOLE_DOMAIN,
     RefusalContext,

@@ -146,7 +146,7 @@ class Hands:
         account, unproved = await self._recorded(trial)
         if decision.event is not None:
             account, row = await self._begin(account, decision.event, trial)
-            live = self.book.adopt(row, Side.SOURCE)
+            live = self.book.adopt(row)
         else:
             given = trial.give_row()
             assert given is not None, "a session at the source has its row before it is dialled"

@@ -47,13 +47,11 @@ class Live:
         "deletions_told",
         "resting_told",
         "row",
-        "side",
     )
 
-    def __init__(self, book: SessionBook, row: int, side: Side) -> None:
+    def __init__(self, book: SessionBook, row: int) -> None:
         self._book = book
         self.row = row
-        self.side = side
         self.resting_told = False
         self._relayed: Relayed | None = None
         self.deletions_told = _NONE
@@ -157,13 +155,13 @@ class SessionBook:
         while self._closing:
             await defer.DeferredList(list(self._closing))
 
-    async def open_row(self, account: Account, protocol: Protocol, side: Side, client: Endpoint) -> Live:
+    async def open_row(self, account: Account, protocol: Protocol, client: Endpoint) -> Live:
         """Write the session's row before the server is dialled.
 
         Raises Held while the account is drained or frozen, Moved when its phase or epoch changed.
         """
         opening = SessionOpening.of(
-            account, node_id=self.node(), protocol=protocol, side=side, client=client.host
+            account, node_id=self.node(), protocol=protocol, side=Side.SOURCE, client=client.host
         )
         try:
             row = self._database.jot("open session", lambda conn, at: sessions.jot_open(conn, at, opening))
@@ -173,11 +171,11 @@ class SessionBook:
             row = await self._database.run(
                 "open session", lambda conn: sessions.open_session(conn, opening), durable=False
             )
-        return self.adopt(row, side)
+        return self.adopt(row)
 
-    def adopt(self, row: int, side: Side) -> Live:
+    def adopt(self, row: int) -> Live:
         """Take a session whose row is written."""
-        live = Live(self, row, side)
+        live = Live(self, row)
         self._live.add(live)
         return live
 
@@ -262,7 +260,7 @@ class SessionBook:
         Those that have not come to a boundary between commands a little later are broken off: others may
         decide by then that this node is dead, and open the account's other side.
         """
-        lapsed = [live for live in self._live if live.side is Side.SOURCE]
+        lapsed = list(self._live)
         for live in lapsed:
             live.stop()
         if lapsed:

@@ -38,7 +38,7 @@ class Trial:
         account = self.place.account
         if side is Side.SOURCE and account is not None and account.phase in _WITH_ROW and self.row is None:
             protocol = self.attempt.protocol
-            self.row = await self._book.open_row(account, protocol, side, self.attempt.client)
+            self.row = await self._book.open_row(account, protocol, self.attempt.client)
 
     def opened(self, side: Side, session: OpenSession) -> None:
         """Keep a session that a server gave."""

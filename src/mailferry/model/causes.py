@@ -117,6 +117,9 @@ CAUSES: Mapping[Cause, CauseFacts] = {
     Cause.INTERNAL: CauseFacts(_ADMIN, _TEMPORARY, retries=True),
 }
 
+ABOUT_THE_PASSWORD = frozenset({Cause.BAD_CREDENTIALS, Cause.AMBIGUOUS_REFUSAL})
+"""What a source says of a password, or of much else in the same words."""
+
 
 class RemoteFailure(Exception):
     """Something that another server did or did not do; always one of the two subclasses.

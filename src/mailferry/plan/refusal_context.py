@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mailferry.model.causes import Cause
+from mailferry.model.causes import ABOUT_THE_PASSWORD, Cause
 
 ACCEPTED_LATELY_SECONDS = 24 * 3600.0
 """For how long an acceptance speaks for the password."""
@@ -20,7 +20,6 @@ AT_ONCE_SECONDS = 900.0
 WHOLE_DOMAIN = 5
 """So many accounts refused, each with the password that was good before, are the domain."""
 
-ABOUT_THE_PASSWORD = frozenset({Cause.BAD_CREDENTIALS, Cause.AMBIGUOUS_REFUSAL})
 _SAID_OF_ONE = ABOUT_THE_PASSWORD | {Cause.UNKNOWN_USER}
 """What a source says of one account; of a whole domain it means something else."""
 

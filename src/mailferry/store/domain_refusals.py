@@ -1,10 +1,12 @@
 """What a source says of good passwords, by domain: the signs that it has shut the whole domain out.
 
 Two counts tell: accounts refused in a row by words about their passwords, with nobody accepted in between, and
-more refused than accepted within ten minutes, whatever the words, once there are ten. The rows stand in
-`wrong_tries` as `known` and count for nothing else. `source` is the domain's name while a refusal stands in the row that is not broken yet, the same behind
-`_BEFORE` once a login was accepted, and for acceptances. Those are written only while refusals of the domain
-stand there; acceptances from before the first refusal are not known, which errs on the side of "later".
+more refused than accepted within ten minutes, whatever the words, once there are ten.
+
+The rows stand in `wrong_tries` as `known` and count for nothing else. `source` is the domain's name while a refusal
+stands in the row that is not broken yet, the same behind `_BEFORE` once a login was accepted, and for acceptances.
+Those are written only while refusals of the domain stand there; acceptances from before the first refusal are not
+known, which errs on the side of "later".
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, case, func, insert, literal, or_, select, update
 
-from mailferry.model.causes import Cause
+from mailferry.model.causes import ABOUT_THE_PASSWORD, Cause
 from mailferry.store.database import db_now
 from mailferry.store.schema import wrong_tries
 from mailferry.store.wrong_tries import TryKeys, prune, values_of
@@ -25,7 +27,6 @@ ENOUGH = 10
 
 MIXED_SECONDS = 600.0
 
-_ABOUT_THE_PASSWORD = sorted({Cause.BAD_CREDENTIALS.value, Cause.AMBIGUOUS_REFUSAL.value})
 _ACCEPTED = "accepted"
 _BEFORE = "~"
 """Begins no domain's name."""
@@ -61,7 +62,7 @@ def looked_up(domain: Any, domain_before: Any, at: Any, seconds: Any) -> tuple[A
     def of_accounts(*conditions: Any) -> Any:
         return func.count(case((and_(*conditions), row.account_key)).distinct())
 
-    about_it = or_(*(row.cause == name for name in _ABOUT_THE_PASSWORD))
+    about_it = or_(*(row.cause == name for name in sorted(ABOUT_THE_PASSWORD)))
     in_a_row = of_accounts(row.source == domain, about_it)
     failed, taken = of_accounts(_refused(), recent), of_accounts(row.cause == _ACCEPTED, recent)
     over_half = and_(failed + taken >= ENOUGH, failed > taken)
