@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from mailferry.copying.account import run_pass
+from mailferry.copying.results import Mode, PassRequest, Progress
 from mailferry.store import remarks
 from mailferry.store.database import Database
 from mailferry.store.remarks import RemarkKind
-from tests.copying.rig import OLD, PASSWORD, Rig, dovecots, make_rig
+from tests.copying.rig import OLD, PASSWORD, Rig, dovecots, make_rig, turn
 from tests.kit import peers
 from tests.kit.peer_plugin import require
 
@@ -70,6 +72,25 @@ async def test_a_mailbox_open_to_others_is_named_with_them_and_its_mail_is_copie
     assert {"carol@old.test", "bob@old.test"} <= set(names.split(", "))
     await rig.run()
     assert told(rig) == found
+
+
+@pytest.mark.hazard("D27")
+async def test_what_was_seen_of_rights_outlives_a_copier_that_is_killed(shared: Rig) -> None:
+    """The mailboxes are asked for once, before their first message is copied."""
+    rig = shared
+    await peers.in_thread(share, rig.source, "Team", "bob@old.test", "lrs")
+    rig.source.save(OLD, b"Subject: for all\r\n\r\n.\r\n", "Team")
+
+    def kill(progress: Progress) -> None:
+        if progress.copied:
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        await run_pass(rig.desk, PassRequest(rig.account_id, Mode.MIRROR), kill)
+    await turn()
+    assert set(told(rig)) == {b"Team"}
+    assert (await rig.run()).clean
+    assert set(told(rig)) == {b"Team"}
 
 
 async def test_a_source_without_access_control_is_not_asked(rig: Rig) -> None:

@@ -292,7 +292,37 @@ async def test_copies_that_nobody_can_tell_apart_wait_all_the_same(lite: Databas
         rig.source.premises.folder_cap = 1
         result = await rig.run()
         assert (result.deleted, result.stayed, len(rig.new.inbox.messages)) == (0, 7, 9)
-        assert ((await rig.run()).deleted, len(rig.new.inbox.messages)) == (0, 9)
+        again = await rig.run()
+        assert (again.deleted, len(rig.new.inbox.messages)) == (0, 9)
+        assert (result.waiting_copies, again.waiting_copies) == (0, 0), (
+            "nobody will ever know: no reason to wait"
+        )
+
+
+async def test_the_account_waits_only_while_pop3_is_still_to_be_asked(lite: Database) -> None:
+    async with capped(lite) as rig:
+        rig.old.inbox.remove([3])
+        rig.source.premises.folder_cap = 4
+        keep_out(rig)
+        result = await rig.run()
+        assert (result.waiting_copies, result.deletions_wait, result.clean) == (2, True, True)
+        assert (await rig.run(approved=True)).waiting_copies == 0
+        rig.let_logins_be_due()
+        result = await rig.run()
+        assert (result.waiting_copies, result.deleted, result.stayed) == (0, 1, 1)
+
+
+@pytest.mark.parametrize(("seconds", "waiting"), [(86_000, 2), (87_000, 0)], ids=["to-day", "a day ago"])
+async def test_a_maildrop_that_did_not_open_for_a_day_is_not_waited_for(
+    lite: Database, seconds: int, waiting: int
+) -> None:
+    async with capped(lite) as rig:
+        opened = datetime.now(UTC).timestamp() - seconds
+        lite.run_now("long ago", lambda conn: maildrops.note(conn, rig.account_id, looked_at=opened))
+        keep_out(rig)
+        rig.source.premises.folder_cap = 4
+        result = await rig.run()
+        assert (result.waiting_copies, len(rig.new.inbox.messages)) == (waiting, 6)
 
 
 # --- from the flip on: what POP3 gave as a header, and IMAP shows

@@ -7,13 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailferry.copying.results import PassResult
+from mailferry.copying.account import run_pass
+from mailferry.copying.results import Mode, PassRequest, PassResult, Waits
 from mailferry.model.profile import Profile
 from mailferry.plan.completeness import Doubt, Grade
 from mailferry.plan.visible_days import DAY, FirstSight, ends_at_window, oldest_in_view
 from mailferry.store import deletions
 from mailferry.store.database import Database
 from tests.copying.lab_rig import LabRig, lab
+from tests.copying.rig import turn
 
 pytestmark = [pytest.mark.deadline(60), pytest.mark.hazard("D25")]
 
@@ -74,6 +76,65 @@ async def test_an_account_whose_mail_all_ends_at_the_window_is_suspect(
             result = await rig.run()
             assert (Doubt.ENDS_AT_WINDOW in doubts(result)) is suspect, "the second pass sees nothing new"
             assert result.completeness.grade is (Grade.SUSPECT if suspect else Grade.GOOD)
+
+
+def two_mailboxes(rig: LabRig, *, older: bool) -> None:
+    """A window's mail in INBOX and in another mailbox, where one message may be older."""
+    for mailbox in (b"INBOX", b"Projects"):
+        box = rig.old.find(mailbox) or rig.old.create(mailbox)
+        box.uidnext = 4000
+        for number in range(12):
+            date = datetime.now(UTC) - timedelta(days=29.5 - number)
+            rig.old.deliver(
+                b"Subject: %d\r\n\r\nHi\r\n" % number,
+                mailbox=mailbox,
+                internal_date=date.replace(microsecond=0),
+            )
+    if older:
+        rig.old.deliver(
+            b"Subject: old\r\n\r\nHi\r\n", mailbox=b"Projects", internal_date=datetime(2001, 1, 1, tzinfo=UTC)
+        )
+
+
+async def broken_off(rig: LabRig, copies: int, *, killed: bool) -> None:
+    """Begin a pass that ends once INBOX has so many copies."""
+
+    def enough() -> bool:
+        return len(rig.new.inbox.messages) >= copies
+
+    def waits() -> Waits | None:
+        return Waits(1.0, "others wait") if enough() and not killed else None
+
+    def kill(_: object) -> None:
+        if enough():
+            raise RuntimeError("killed")
+
+    desk = replace(rig.desk, must_wait=waits)
+    request = PassRequest(rig.account_id, Mode.MIRROR)
+    if killed:
+        with pytest.raises(RuntimeError, match="killed"):
+            await run_pass(desk, request, kill)
+    else:
+        assert (await run_pass(desk, request)).waits is not None
+    await turn()
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["a window", "older mail"])
+@pytest.mark.parametrize("killed", [False, True], ids=["ended early", "killed"])
+@pytest.mark.parametrize("copies", [1, 12], ids=["in a mailbox", "between two"])
+async def test_a_first_look_that_took_several_passes_is_judged_as_one(
+    lite: Database, copies: int, killed: bool, older: bool
+) -> None:
+    async with lab(lite, protocols=IMAP, batch_messages=1, connections=1) as rig:
+        two_mailboxes(rig, older=older)
+        await broken_off(rig, copies, killed=killed)
+        assert copies <= len(rig.new.inbox.messages) <= max(copies, 8)
+        assert not any(box.messages for box in rig.new if box.name != b"INBOX")
+        for _ in range(2):
+            result = await rig.run()
+            assert result.clean
+            assert (Doubt.ENDS_AT_WINDOW in doubts(result)) is not older
+        assert len(rig.new.inbox.messages) == 12
 
 
 async def test_the_doubt_is_over_once_older_mail_comes_into_view(lite: Database) -> None:

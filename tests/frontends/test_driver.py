@@ -16,7 +16,7 @@ from mailferry.frontends.visit import LOGIN_SECONDS
 from mailferry.gate.admission import Admission, Admitted, LoginAttempt, Rejected, Relayed
 from mailferry.model.access import Protocol, Server, Side, TlsMode
 from mailferry.model.causes import Answer
-from mailferry.model.tap import Flow, SeesAll
+from mailferry.model.tap import Deletions, Flow, SeesAll
 from mailferry.net.connect import Connector
 from mailferry.net.listen import bind, listen
 from mailferry.net.sockets import Listening
@@ -502,6 +502,7 @@ class Stoppable(SeesAll):
 
     resting = True
     in_idle = True
+    deletions = Deletions()
 
     def from_client(self, data: bytes) -> Flow:
         return Flow(to_server=data)

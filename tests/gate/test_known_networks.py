@@ -66,6 +66,11 @@ async def test_many_logins_are_one_transaction_and_those_of_the_next_hour_none(
     assert not clock.getDelayedCalls()
 
 
+async def test_a_thousand_logins_wait_for_one_look_and_none_runs_out_of_stack(store: Database) -> None:
+    known = KnownNetworks(store, reactor=Clock())
+    await defer.gatherResults([defer.Deferred.fromCoroutine(known.current()) for _ in range(1000)])
+
+
 async def test_what_another_process_saw_is_known_after_a_minute_and_asked_for_once(
     open_store: OpenStore,
 ) -> None:

@@ -72,6 +72,26 @@ async def test_whatever_imap_calls_the_sizes_each_message_arrives_whole_and_once
 
 
 @pytest.mark.hazard("D5")
+@pytest.mark.parametrize("told", [b"RFC822.SIZE NIL", b"X-NOTHING NIL"])
+@pytest.mark.parametrize("more", [set(), {"no_uidplus", "no_multiappend"}], ids=["", "bare target"])
+async def test_without_any_size_each_message_arrives_whole_and_once(
+    lite: Database, monkeypatch: pytest.MonkeyPatch, told: bytes, more: set[str]
+) -> None:
+    value = imap_fetch._value
+
+    def silent(session: Any, message: Any, item: bytes) -> bytes:
+        if item == b"RFC822.SIZE" and session.premises.name == "old":
+            return told
+        return value(session, message, item)
+
+    monkeypatch.setattr(imap_fetch, "_value", silent)
+    async with lab(lite, new=more, protocols=frozenset({"imap"})) as rig:
+        fill(rig)
+        await both_passes(rig)
+        assert rig.unlike() == []
+
+
+@pytest.mark.hazard("D5")
 @pytest.mark.hazard("D11")
 async def test_the_literal_and_not_the_size_decides_what_is_too_big(
     lite: Database, monkeypatch: pytest.MonkeyPatch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mailferry.copying.account import run_pass
-from mailferry.copying.results import Mode, PassRequest
+from mailferry.copying.results import Mode, PassRequest, Progress
 from mailferry.lab.mailstore import LabMailbox
 from mailferry.store.database import Database
 from tests.copying.lab_rig import LabRig, lab
@@ -69,6 +69,32 @@ async def test_a_change_while_the_pass_runs_is_found_within_it(lite: Database) -
             result = await rig.run()
         assert changed
         assert (result.clean, result.held) == (True, {})
+        assert rig.unlike() == []
+
+
+@pytest.mark.parametrize("more", [set(), {"no_multiappend"}], ids=["batch", "single"])
+async def test_a_target_mailbox_made_anew_while_the_pass_runs_gets_everything(
+    lite: Database, more: set[str]
+) -> None:
+    """What it says of the next message tells so: nothing is believed to lie there that went to the old one."""
+    async with lab(lite, new=more, connections=1, batch_messages=4) as rig:
+        fill(rig, 40)
+        changed = False
+
+        def change(progress: Progress) -> None:
+            nonlocal changed
+            if progress.copied == 8 and not changed:
+                changed = True
+                box = rig.new.inbox
+                box.remove(list(box.messages))
+                box.uidvalidity, box.uidnext = 8888, 1
+
+        request = PassRequest(rig.account_id, Mode.MIRROR, last=True)
+        result = await run_pass(rig.desk, request, change)
+        assert changed
+        assert not result.verified or rig.unlike() == []
+        result = await rig.run(last=True)
+        assert (result.clean, result.copied) == (True, 0), "the pass before had told that all is there"
         assert rig.unlike() == []
 
 

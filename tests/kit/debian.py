@@ -160,6 +160,7 @@ RECIPES: Mapping[str, Recipe] = {
         also=("/usr/share/roundcube/index.php",),
     ),
     "imapproxy": Recipe("usr/sbin/imapproxyd", ("imapproxy",), ("/usr/sbin/imapproxyd",), ()),
+    "strace": Recipe("usr/bin/strace", ("strace",), ("/usr/bin/strace",), ("--version",)),
     "sslscan": Recipe("usr/bin/sslscan", ("sslscan",), ("/usr/bin/sslscan",), ("--version",)),
     "postgresql": Recipe(
         "usr/lib/postgresql/*/bin/postgres",

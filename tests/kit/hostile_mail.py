@@ -101,8 +101,8 @@ def fill(store: Mailstore, *mailboxes: bytes) -> int:
     return count
 
 
-def same_headers(store: Mailstore, count: int, mailbox: bytes = INBOX) -> None:
-    """Lay messages that have one header without a Message-ID, and bodies of one length."""
+def same_headers(store: Mailstore, count: int, mailbox: bytes = INBOX, *, twins: int = 2) -> None:
+    """Lay messages that have one header without a Message-ID, and bodies of one length; each comes `twins` times."""
     for number in range(count):
         body = b"Subject: the same\r\nFrom: a@b\r\nDate: Mon, 1 Jan 2001 00:00:00 +0000\r\n\r\n%06d\r\n"
-        store.deliver(body % (number // 2), mailbox=mailbox, internal_date=when(7))
+        store.deliver(body % (number // twins), mailbox=mailbox, internal_date=when(7))

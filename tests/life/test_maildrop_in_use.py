@@ -7,6 +7,7 @@ import pytest
 from mailferry.model.access import Protocol
 from mailferry.model.account import Phase
 from mailferry.roster import accounts as roster
+from mailferry.store import accounts, maildrops
 from tests.kit.clocked import WorldTime
 from tests.kit.move import USER, Move
 from tests.kit.scripted import Talk
@@ -85,3 +86,43 @@ async def test_a_cutover_that_only_a_pop3_session_holds_up_comes_seconds_after_i
     assert move.known().cause_text is not None
     await quit_pop3(program)
     assert await time.until(lambda: move.phase() is Phase.SWITCHED, within=MINUTE) <= 6
+
+
+@pytest.mark.hazard("D17")
+@pytest.mark.hazard("D25")
+@pytest.mark.parametrize("in_freeze", [False, True], ids=["before a freeze", "inside of it"])
+async def test_no_account_is_switched_while_pop3_is_still_to_say_what_left_the_inbox(
+    service: Service, time: WorldTime, in_freeze: bool
+) -> None:
+    """Else copies of what was deleted past us would stay at the target for ever."""
+    move = await service()
+    for number in range(12):
+        letter(move.source, str(number))
+    program = await move.program()
+    await move.copy()
+    await time.until(lambda: not move.unlike(), within=10)
+    await time.advance(10)
+    opens_again = time.now() + 15 * MINUTE
+    move.database.run_now(
+        "the source wants a pause",
+        lambda conn: maildrops.note(conn, move.known().id, next_login_at=opens_again),
+    )
+    inbox = move.source.mailstore(USER).inbox
+    if in_freeze:
+        inbox.remove([5])
+    else:
+        program.send(b"s SELECT INBOX\r\n")
+        for _ in range(6):  # it is at work: no quiet moment, and passes meanwhile
+            await time.advance(MINUTE, step=5)
+            inbox.remove([5])
+            program.send(b"n NOOP\r\n")
+        assert "pause between two logins" in (move.known().cause_text or "")
+    program.send(b"x LOGOUT\r\n")
+    while time.now() < opens_again - MINUTE:
+        await time.advance(MINUTE, step=2)
+        assert move.phase() is Phase.PRECOPY
+    assert len(move.target.mailstore(USER).inbox.messages) == 12
+    await time.until(lambda: move.phase() is Phase.SWITCHED, within=10 * MINUTE)
+    assert not move.unlike()
+    told = [row.event for row in move.database.read_now("log", lambda c: accounts.log(c, move.known().id))]
+    assert ("backed_out" in told) is in_freeze

@@ -5,17 +5,19 @@ from __future__ import annotations
 import pytest
 
 from mailferry.gate.admission import Rejected
-from mailferry.model.access import Side
+from mailferry.lab import append_quirks
+from mailferry.lab.imap_session import ImapSession, No
+from mailferry.model.access import Protocol, Side
 from mailferry.model.account import Phase, State
 from mailferry.model.causes import Answer, Cause
 from mailferry.store import leases, nodes
 from mailferry.store.leases import LeasedAccount
 from tests.kit.clocked import WorldTime
 from tests.kit.fault_relay import Fault, Kind
-from tests.kit.move import USER
+from tests.kit.move import OLD, OTHER, USER
 from tests.kit.scripted import hang_up
 from tests.life.conftest import Service
-from tests.life.steps import HOUR, MINUTE, fill, letter, logged_in_once, source_logins
+from tests.life.steps import HOUR, MINUTE, fill, letter, logged_in_once, source_logins, switched
 
 pytestmark = pytest.mark.deadline(60)
 
@@ -86,6 +88,62 @@ async def test_a_target_that_goes_in_the_middle_of_the_copy_for_an_hour_gets_eac
     await time.until(lambda: move.phase() is Phase.SWITCHED, within=2 * MINUTE)
     assert not move.unlike()
     assert len(there) == 41
+
+
+@pytest.mark.hazard("D21")
+@pytest.mark.parametrize("protocol", list(Protocol), ids=str)
+async def test_a_target_that_goes_behind_the_flip_is_never_replaced_by_the_source(
+    service: Service, time: WorldTime, protocol: Protocol
+) -> None:
+    """What a session wrote to the source then, nobody would find again."""
+    move = await service()
+    await switched(move)
+    before = source_logins(move)
+    await move.target.stop()
+    for password in (OLD, OTHER):
+        turned_away = await move.rejected(password, protocol=protocol)
+        assert turned_away.answer is Answer.TEMPORARY
+    assert source_logins(move) == before
+    await move.target.start()
+    served = await move.admitted(protocol=protocol)
+    assert served.side is Side.TARGET
+    await move.logout(served)
+
+
+@pytest.mark.hazard("D21")
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"NO [UNAVAILABLE] Temporary failure",
+        pytest.param(b"NO [SERVERBUG] Internal error occurred", marks=pytest.mark.slow),
+    ],
+    ids=["unavailable", "an error of its own"],
+)
+async def test_a_target_that_refuses_all_mail_for_hours_gets_each_message_once_when_it_takes_some(
+    service: Service, time: WorldTime, monkeypatch: pytest.MonkeyPatch, words: bytes
+) -> None:
+    move = await service()
+    fill(move)
+    refuses = True
+    status, _, text = words.partition(b" ")
+
+    def check(session: ImapSession, octets: bytes) -> None:
+        if refuses and session.premises is move.target.premises:
+            raise No(text.decode(), status)
+
+    monkeypatch.setattr(append_quirks, "check", check)
+    await logged_in_once(move)
+    await move.copy()
+    for _ in range(4):
+        await time.advance(HOUR, step=3 * MINUTE)
+        assert move.phase() in {Phase.PRECOPY, Phase.BLOCKED}
+        served = await move.admitted()
+        assert served.side is Side.SOURCE
+        await move.logout(served)
+    assert move.known().cause is not None, "somebody can see why it waits"
+    refuses = False
+    await time.until(lambda: move.phase() is Phase.SWITCHED, within=8 * HOUR, step=MINUTE)
+    assert not move.unlike()
 
 
 async def test_the_work_of_a_copier_that_fell_silent_is_taken_over_when_its_lease_has_run_out(

@@ -33,7 +33,7 @@ def backend(
     tls: TlsMode = TlsMode.IMPLICIT,
     client_id: tuple[tuple[str, str], ...] = (),
     forwarded: Endpoint | None = None,
-    prove: bool = True,
+    own_word: bool = False,
 ) -> Callable[[], ImapBackend]:
     return lambda: ImapBackend(
         Credentials(name, Secret(password), authzid),
@@ -42,7 +42,7 @@ def backend(
         tag_source=numbered(),
         client_id=client_id,
         forwarded=forwarded,
-        prove=prove,
+        own_word=own_word,
     )
 
 
@@ -106,13 +106,33 @@ def test_octets_behind_the_last_answer_are_the_next_users() -> None:
     assert run.closed() == []
 
 
-def test_without_proof_the_logins_ok_is_enough() -> None:
+def test_a_server_whose_word_is_taken_proves_the_session_by_an_ok_with_its_capabilities() -> None:
     conversation(
-        backend(prove=False),
+        backend(own_word=True, client_id=(("name", "mailferry"),)),
+        [
+            START,
+            (GREETS % b"ID", [Send(b't1 LOGIN "u@a" "pw"\r\n')]),
+            (b"t1 OK [CAPABILITY X] in\r\n", [Proved((b"X",), "LOGIN")]),
+        ],
+    )
+
+
+def test_an_ok_that_shows_nothing_of_the_session_is_proved_even_where_the_servers_word_is_taken() -> None:
+    """Exchange says OK to anybody, and what it thinks to whatever comes next."""
+    conversation(
+        backend(own_word=True),
         [
             START,
             (GREETS % b"", [Send(b't1 LOGIN "u@a" "pw"\r\n')]),
-            (b"t1 OK [CAPABILITY X] in\r\n", [Proved((b"X",), "LOGIN")]),
+            (b"t1 OK LOGIN completed.\r\n", [Send(b"t2 CAPABILITY\r\n")]),
+            (
+                b"t2 BAD User is authenticated but not connected.\r\n",
+                [Send(b't3 LIST "" ""\r\n')],
+            ),
+            (
+                b"t3 BAD User is authenticated but not connected.\r\n",
+                [failed(True, None, b"User is authenticated but not connected.", "proof")],
+            ),
         ],
     )
 

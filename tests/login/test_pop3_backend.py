@@ -26,10 +26,9 @@ def backend(
     authzid: str = "",
     profile: Profile = GENERIC,
     tls: TlsMode = TlsMode.IMPLICIT,
-    prove: bool = True,
 ) -> Callable[[], Pop3Backend]:
     return lambda: Pop3Backend(
-        Credentials(name, Secret(password), authzid), profile, tls_mode=tls, tag_source=iter(()), prove=prove
+        Credentials(name, Secret(password), authzid), profile, tls_mode=tls, tag_source=iter(())
     )
 
 
@@ -56,10 +55,6 @@ def test_a_login_is_proved_by_stat() -> None:
             (b"+OK 67 3603306\r\n", [Proved((), "STAT")]),
         ],
     )
-
-
-def test_without_proof_the_logins_ok_is_enough() -> None:
-    conversation(backend(prove=False), [START, USER, PASS, (b"+OK\r\n", [Proved((), "PASS")])])
 
 
 def test_octets_behind_the_last_answer_are_the_next_users() -> None:

@@ -12,7 +12,7 @@ import pytest
 from twisted.internet import defer, reactor, task
 
 from mailferry.model.access import Protocol, Server, TlsMode
-from mailferry.model.tap import Flow, SeesAll
+from mailferry.model.tap import Deletions, Flow, SeesAll
 from mailferry.net.connect import Connector
 from mailferry.net.relay import PIECE_OCTETS, Relay, RelayEnd
 from mailferry.net.tls_server import ServerContexts
@@ -30,6 +30,7 @@ class Verbatim(SeesAll):
         self.pieces: list[bytes] = []
         self.resting = True
         self.in_idle = False
+        self.deletions = Deletions()
         self.on_stop = Flow(end="stopped by the tap")
 
     def from_client(self, data: bytes) -> Flow:

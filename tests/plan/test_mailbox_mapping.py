@@ -101,6 +101,20 @@ def test_no_two_mailboxes_are_merged() -> None:
     assert names(made)["Sent"] == "Sent-2"
 
 
+@pytest.mark.hazard("D12")
+def test_two_mailboxes_that_claim_one_role_stay_two() -> None:
+    made = plan(
+        box("Outbox", "\\sent"),
+        box("Sent", "\\sent"),
+        box("已发送"),
+        box("Gesendet"),
+        target=(box("Gesendet", "\\sent"), box("Sent")),
+    )
+    assert names(made) == {"Outbox": "Gesendet", "Sent": "Sent", "已发送": "已发送", "Gesendet": "Gesendet-2"}
+    assert [pair.source_shown for pair in made.pairs if pair.role] == ["Outbox"]
+
+
+@pytest.mark.hazard("D12")
 def test_the_mapping_of_earlier_runs_always_stands() -> None:
     first = plan(box("Work"), box("Sent", "\\sent"))
     kept = {pair.source.name: pair.target_name for pair in first.pairs}
@@ -116,6 +130,7 @@ def test_the_mapping_of_earlier_runs_always_stands() -> None:
     assert {p.mapped_by for p in second.pairs if p.source.name in kept} == {MappedBy.KEPT}
 
 
+@pytest.mark.hazard("D12")
 def test_what_holds_no_mail_is_left_out_with_its_reason() -> None:
     profile = Profile(profile_id="x", names={}, skip_mailboxes=("日历", "其他文件夹/QQ邮件订阅"))
     made = plan(
@@ -124,6 +139,7 @@ def test_what_holds_no_mail_is_left_out_with_its_reason() -> None:
         box("其他文件夹", "\\noselect"),
         box("其他文件夹/QQ邮件订阅"),
         box("Starred", "\\flagged"),
+        box("Ghost", "\\nonexistent"),
         box("INBOX"),
         box("Inbox"),
         box("A"),
@@ -132,6 +148,7 @@ def test_what_holds_no_mail_is_left_out_with_its_reason() -> None:
     )
     assert sorted((shown_name(m.name), why) for m, why in made.left_out) == [
         ("A", LeftOut.LISTED_TWICE),
+        ("Ghost", LeftOut.NOT_SELECTABLE),
         ("Inbox", LeftOut.SAME_AS_INBOX),
         ("Starred", LeftOut.VIEW),
         ("其他文件夹", LeftOut.NOT_SELECTABLE),
@@ -173,6 +190,7 @@ def test_names_that_are_no_modified_utf7_are_read_as_plain_text(raw: bytes, targ
     assert [(p.source.name, p.target_name) for p in made.pairs] == [(raw, target)]
 
 
+@pytest.mark.hazard("D12")
 def test_overlong_names_are_cut_and_stay_apart() -> None:
     long = "很长的名字" * 40
     made = plan(box(long + "甲"), box(long + "乙"), box("/".join(["abcdefghij" * 4] * 8)))

@@ -259,6 +259,17 @@ async def test_uids_that_do_not_fit_the_batch_are_not_believed(answer: bytes) ->
 
 
 @pytest.mark.hazard("D1")
+@pytest.mark.parametrize("uid", [b"0", b"4294967296", b"9999999999"])
+@pytest.mark.parametrize("capabilities", [b"MULTIAPPEND LITERAL+ UIDPLUS", b"LITERAL+ UIDPLUS"])
+async def test_a_number_that_is_no_uid_is_not_believed(capabilities: bytes, uid: bytes) -> None:
+    async with imap(Appending(b"OK [APPENDUID 1 %b] done" % uid), capabilities) as (client, _):
+        for bodies in (b"one",), (b"two", b"three"):
+            stream = client.append_batch(b"INBOX")
+            put(stream, *bodies)
+            assert {(r.stored, r.uid) for r in await stream.finish()} == {(True, None)}
+
+
+@pytest.mark.hazard("D1")
 @pytest.mark.parametrize("capabilities", [b"MULTIAPPEND LITERAL+", b"MULTIAPPEND", b"LITERAL+", b""])
 async def test_a_target_that_closes_in_the_middle_leaves_the_outcome_unknown(capabilities: bytes) -> None:
     async def leaves(talk: Talk) -> None:

@@ -58,7 +58,16 @@ def test_what_is_kept_always_fits_a_command(flags: frozenset[bytes]) -> None:
         (b'17-Jul-1996 02:44:25 -0700" {5}', None),
         (b"17-Jul-1996 02:44:25 -0700\r\n", b"17-Jul-1996 02:44:25 -0700"),
         (b"17-XYZ-1996 02:44:25 -0700", None),
+        (b"17-JUL-1996 02:44:25 -0700", b"17-Jul-1996 02:44:25 -0700"),
+        (b"7-jul-1996 02:44:25 -0700", b" 7-Jul-1996 02:44:25 -0700"),
+        (b"31-Dec-1969 23:00:00 -0330", b" 1-Jan-1970 02:30:00 +0000"),
+        (b"01-Jan-1970 00:00:00 +0800", b" 1-Jan-1970 00:00:01 +0000"),
+        (b"01-Jan-1900 00:00:00 +0000", b" 1-Jan-1970 00:00:01 +0000"),
+        (b"31-Dec-2016 23:59:60 +0000", b" 1-Jan-2017 00:00:00 +0000"),
+        (b"30-Feb-2016 23:59:59 +0000", None),
+        (b"01-Jan-2016 24:00:00 +0000", None),
+        (b"01-Jan-2016 00:00:61 +0000", None),
     ],
 )
-def test_dates_go_on_as_they_are_or_not_at_all(told: bytes, sent: bytes | None) -> None:
+def test_dates_go_on_as_the_same_second_or_not_at_all(told: bytes, sent: bytes | None) -> None:
     assert sendable_date(told) == sent

@@ -8,7 +8,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -268,6 +270,60 @@ def test_connections_that_the_server_ended_are_made_anew(store: Database, store_
         "c.test",
         "d.test",
     ]
+
+
+@only_postgresql
+@pytest.mark.hazard("D19")
+def test_a_commit_that_nobody_answered_is_not_done_again_and_told_as_what_it_is(
+    store: Database, store_url: str
+) -> None:
+    """It may have happened: whoever did it once more might do it twice."""
+    begun: list[int] = []
+
+    def ended_behind_it(conn):
+        begun.append(1)
+        add_domain(conn, "a.test")
+        pid = conn.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        with psycopg.connect(store_url, autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", [pid])
+            for _ in range(500):
+                if not other.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone():
+                    break
+
+    with pytest.raises(StoreUnavailable, match="lost during a commit, which may have happened or not"):
+        store.run_now("behind", ended_behind_it)
+    assert begun == [1]
+    assert store.read_now("list", domains.listing) == []
+    store.run_now("again", add_domain)
+
+
+@pytest.mark.peer("postgresql")
+@pytest.mark.hazard("D19")
+def test_a_postgresql_that_is_killed_in_a_transaction_is_told_and_asked_again_when_it_is_back(
+    start_peer: Callable[..., Any],
+) -> None:
+    server = start_peer("postgresql", durable=True)
+    store = Database(server.fresh_database(), busy_seconds=2)
+    store.upgrade()
+    store.run_now("before", lambda conn: add_domain(conn, "a.test"))
+    stopped: list[bool] = []
+
+    def in_the_middle(conn):
+        add_domain(conn, "b.test")
+        if not stopped:
+            stopped.append(True)
+            server.kill()
+        add_domain(conn, "c.test")
+
+    with pytest.raises(StoreUnavailable, match="cannot be reached; check that it runs"):
+        store.run_now("middle", in_the_middle)
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        store.read_now("list", domains.listing)
+    server.start()
+    assert [domain.name for domain in store.read_now("list", domains.listing)] == ["a.test"]
+    store.run_now("after", in_the_middle)
+    assert len(store.read_now("list", domains.listing)) == 3
+    store.close()
 
 
 @only_postgresql

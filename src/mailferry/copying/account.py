@@ -24,6 +24,7 @@ from mailferry.copying.results import Mode, OnProgress, PassRequest, PassResult
 from mailferry.copying.sides import Pair
 from mailferry.copying.unchanged import Changed, changed_jobs
 from mailferry.copying.view_window import note_window
+from mailferry.copying.waiting_copies import note_waiting
 from mailferry.model.access import Protocol
 from mailferry.model.causes import RemoteFailure
 from mailferry.observe import metrics
@@ -67,6 +68,7 @@ async def run_pass(desk: CopyDesk, request: PassRequest, on_progress: OnProgress
         await run.bypass.write(whole=run.result.complete)
     await note_window(run)
     await note_left_behind(run)
+    await note_waiting(run)
     await _remark(run)
     run.result.verified = request.last and run.result.clean and not run.result.unsettled
     metrics.COPY_PASS_SECONDS.took(run.elapsed)

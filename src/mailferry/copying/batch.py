@@ -14,11 +14,14 @@ from mailferry.model.mail import MessageFacts
 from mailferry.observe.crash_points import crash_point
 from mailferry.plan.true_sizes import TrueSizes
 from mailferry.providers.placeholders import PlaceholderTest
-from mailferry.providers.refused_messages import RefusedMessage, refused_message
+from mailferry.providers.refused_messages import refused_message
 from mailferry.remote.imap_append import AppendResult
 from mailferry.remote.imap_client import ImapClient
 from mailferry.remote.message_sink import FetchOutcome
 from mailferry.store.ledger_blocks import LedgerEntry
+
+ASSUMED_SIZE = 16 * 1024
+"""What a message counts in a batch when the source does not tell its size."""
 
 
 class Batch:
@@ -84,6 +87,12 @@ class Batch:
         """Yield (source UID, the target's answer)."""
         yield from zip(self.sink.sent, self.results, strict=True)
 
+    @property
+    def taken_behind(self) -> int:
+        """Return how many messages the target took after it refused one."""
+        stored = [result.stored for result in self.results]
+        return sum(stored[stored.index(False) :]) if False in stored else 0
+
     def unread(self) -> set[int]:
         """Return the messages that the source has not given."""
         return set(self.by_uid) - self.sink.taken
@@ -99,12 +108,29 @@ class Batch:
         return self.failure is not None or len(self.entries) < len(self.by_uid)
 
 
+def cut_batches(
+    messages: Sequence[MessageFacts], max_messages: int, max_octets: int
+) -> Iterator[list[MessageFacts]]:
+    """Cut a list of messages into batches; a message larger than a batch has one of its own."""
+    batch: list[MessageFacts] = []
+    octets = 0
+    for facts in messages:
+        size = ASSUMED_SIZE if facts.size is None else facts.size
+        if batch and (len(batch) >= max_messages or octets + size > max_octets):
+            yield batch
+            batch, octets = [], 0
+        batch.append(facts)
+        octets += size
+    if batch:
+        yield batch
+
+
 def is_hopeless(batch: Batch) -> bool:
     """Whether the target would refuse the batches behind this one as well."""
     refusals = [result for result in batch.results if result.refusal is not None]
     return any(
         isinstance(result.refusal, Unavailable)
-        or (result.refusal and refused_message(result.code, result.refusal.text) is RefusedMessage.OVER_QUOTA)
+        or (result.refusal and refused_message(result.code, result.refusal.text).of_the_mailbox)
         for result in refusals
     )
 

@@ -11,17 +11,19 @@ the account instead.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache, partial
 
 from twisted.internet.defer import Deferred, ensureDeferred
 
-from mailferry.copying.batch import Batch, is_hopeless, smaller_batches
+from mailferry.copying.batch import Batch, cut_batches, is_hopeless, smaller_batches
 from mailferry.copying.book_entries import Finished
 from mailferry.copying.desk import Stopped
-from mailferry.copying.learning import learn_target_uids
+from mailferry.copying.keywords import add_keywords, keywords_of
+from mailferry.copying.learning import UNKNOWN_UID, find_copies, learn_target_uids
 from mailferry.copying.open_mailbox import OpenMailbox
 from mailferry.copying.outgoing import Outgoing
+from mailferry.copying.plainer import Plainer
 from mailferry.copying.results import INCOMPLETE, SkipReason
 from mailferry.copying.sides import at_target
 from mailferry.copying.sluice import Sluice
@@ -30,15 +32,12 @@ from mailferry.model.causes import Cause, Refused, RemoteFailure, Unavailable
 from mailferry.model.mail import MessageFacts
 from mailferry.observe.crash_points import crash_point
 from mailferry.plan import differences
+from mailferry.plan.differences import FLAGS_UNKNOWN
 from mailferry.providers.placeholders import placeholder_test
 from mailferry.providers.refused_messages import RefusedMessage, refused_message
-from mailferry.remote.sendable import sendable_flags
 from mailferry.store.ledger_blocks import LedgerEntry
 from mailferry.store.mailboxes import is_incomplete
-from mailferry.store.remarks import RemarkKind
 
-ASSUMED_SIZE = 16 * 1024
-"""What a message counts in a batch when the source does not tell its size."""
 UNDER_WAY = 3
 """Batches on their way: one that the target saves, one that streams, one that is ready for what follows."""
 ASKED_AT_ONCE = 8
@@ -50,26 +49,12 @@ _SKIPS = {
     RefusedMessage.NUL: SkipReason.NUL_REFUSED,
     RefusedMessage.HEADER: SkipReason.HEADER_REFUSED,
     RefusedMessage.EMPTY: SkipReason.EMPTY_REFUSED,
+    RefusedMessage.KEYWORDS: SkipReason.REFUSED,
     RefusedMessage.OTHER: SkipReason.REFUSED,
 }
+_BREAKS = (SkipReason.UNREADABLE, "the connection breaks at this message each time")
+_PUT_OFF = (SkipReason.REFUSED, "the target puts it off each time, and takes others")
 flags_key = lru_cache(maxsize=4096)(differences.flags_key)
-
-
-def cut_batches(
-    messages: Sequence[MessageFacts], max_messages: int, max_octets: int
-) -> Iterator[list[MessageFacts]]:
-    """Cut a list of messages into batches; a message larger than a batch has one of its own."""
-    batch: list[MessageFacts] = []
-    octets = 0
-    for facts in messages:
-        size = ASSUMED_SIZE if facts.size is None else facts.size
-        if batch and (len(batch) >= max_messages or octets + size > max_octets):
-            yield batch
-            batch, octets = [], 0
-        batch.append(facts)
-        octets += size
-    if batch:
-        yield batch
 
 
 class BatchCopier:
@@ -82,13 +67,11 @@ class BatchCopier:
         self._target = box.target
         self._book = box.book
         self._status = box.status
-        self._without_keywords: set[int] = set()
-        self._without_date: set[int] = set()
+        self._plainer = Plainer(box.status.permanent_flags)
         self._as_they_come: set[int] = set()
         """Messages shorter than announced, at a source that does not tell sizes truly."""
         as_it_comes = is_incomplete(self._book.source_name)
         self._placeholder = None if as_it_comes else placeholder_test(box.run.desk.profile)
-        self._flags: dict[frozenset[bytes], tuple[frozenset[bytes], frozenset[bytes]]] = {}
         self._under_way: deque[Batch] = deque()
         self._odd: list[Batch] = []
         """Batches that are settled and left something to see to."""
@@ -108,15 +91,15 @@ class BatchCopier:
         """
         limits = self._run.desk.limits
         suspects = [facts for facts in messages if facts.uid in self._work.suspects]
+        suspects.sort(key=lambda facts: self._work.suspects[facts.uid])
         others = [facts for facts in messages if facts.uid not in self._work.suspects]
         self._target.tell_pressure(partial(self._hold, "the target takes no more"))
         try:
             await self._all(deque(cut_batches(others, limits.batch_messages, limits.batch_octets)))
             for facts in suspects:
-                if self._work.suspects[facts.uid] >= limits.lost_connections:
-                    await self._skip(
-                        facts, SkipReason.UNREADABLE, "the connection breaks at this message each time"
-                    )
+                if self._work.is_to_blame(facts.uid, limits.lost_connections, self._run.result.copied):
+                    put_off = facts.uid in self._work.put_off
+                    await self._skip(facts, *(_PUT_OFF if put_off else _BREAKS))
                     continue
                 await self._batch([facts])
                 del self._work.suspects[facts.uid]
@@ -246,7 +229,8 @@ class BatchCopier:
         intents = await self._book.turn_over(finished, ascending, self._status)
         if done is not None:
             crash_point("ledger-committed")
-            self._remark_dates(done.entries)
+            if undated := done.sink.undated.intersection(entry.source_uid for entry in done.entries):
+                self._run.dates_lost(self._book.target_name, undated)
             self._run.copied(self._work, len(done.entries), done.octets)
             if done.is_odd:
                 self._odd.append(done)
@@ -298,18 +282,13 @@ class BatchCopier:
             self._source.resume()
 
     def _outgoing(self, facts: MessageFacts) -> Outgoing:
-        found = self._flags.get(facts.flags)
-        if found is None:
-            found = self._flags[facts.flags] = sendable_flags(facts.flags, self._status.permanent_flags)
-        flags, refused = found
-        if facts.uid in self._without_keywords:
-            keywords = {flag for flag in flags if not flag.startswith(b"\\")}
-            flags, refused = flags - keywords, refused | keywords
+        flags, refused = self._plainer.flags(facts)
+        if self._plainer.lacks_keywords(facts.uid):
+            flags -= keywords_of(flags)
         if refused:
             self._run.keywords_refused(self._book.source_name, facts.uid, refused)
         announced = facts.size if self._source.promises_sizes else None
-        date = b"" if facts.uid in self._without_date else facts.internal_date
-        return Outgoing(facts.uid, flags, date, announced)
+        return Outgoing(facts.uid, flags, self._plainer.date(facts), announced)
 
     async def _entries(self, batch: Batch) -> list[LedgerEntry]:
         """Return what the ledger shall know of the messages that the target keeps."""
@@ -321,9 +300,10 @@ class BatchCopier:
         silent = [uid for uid in stored if uid not in told]
         if silent:
             told |= await self._learn(batch, silent, set(told.values()))
-        return [
-            LedgerEntry(uid, told[uid], sink.digests[uid], flags_key(by_uid[uid].flags)) for uid in stored
-        ]
+        return [LedgerEntry(uid, told[uid], sink.digests[uid], self._key(by_uid[uid])) for uid in stored]
+
+    def _key(self, facts: MessageFacts) -> bytes:
+        return FLAGS_UNKNOWN if self._plainer.lacks_keywords(facts.uid) else flags_key(facts.flags)
 
     async def _learn(self, batch: Batch, silent: Sequence[int], told: set[int]) -> dict[int, int]:
         """Read the target for UIDs that it did not tell, behind all that is under way there."""
@@ -342,11 +322,6 @@ class BatchCopier:
                 {uid: batch.sink.digests[uid] for uid in silent},
             )
 
-    def _remark_dates(self, stored: Sequence[LedgerEntry]) -> None:
-        for entry in stored if self._without_date else ():
-            if entry.source_uid in self._without_date:
-                self._run.remarks.note(RemarkKind.DATE, self._book.target_name, add=True)
-
     # --- what did not go smoothly
 
     async def _follow_up(self, sent: Batch) -> None:
@@ -358,12 +333,18 @@ class BatchCopier:
         await self._incomplete(sent)
         await self._not_read(sent)
         refused = [(uid, result) for uid, result in sent.answers() if result.refusal is not None]
+        if refused:
+            kept = await self._kept_nevertheless(sent, [uid for uid, _ in refused])
+            refused = [(uid, result) for uid, result in refused if uid not in kept]
         for uid, result in refused:
             assert result.refusal is not None
             meaning = refused_message(result.code, result.refusal.text)
             if meaning is RefusedMessage.OVER_QUOTA:
                 raise Refused(Cause.TARGET_OVER_QUOTA, result.refusal.text)
+            if meaning is RefusedMessage.NO_MAILBOX:  # the next pass makes it anew
+                raise Refused(Cause.TARGET_REFUSED, result.refusal.text)
             if isinstance(result.refusal, Unavailable):
+                self._work.refused_for_now(dict(refused), self._run.result.copied - sent.taken_behind)
                 raise Unavailable(
                     Cause.TARGET_DOWN, result.refusal.text, retry_after=result.refusal.retry_after
                 )
@@ -375,6 +356,22 @@ class BatchCopier:
             whole = all(result.whole_batch for _, result in refused)
             for smaller in smaller_batches([by_uid[uid] for uid, _ in refused], whole=whole):
                 await self._batch(smaller)
+
+    async def _kept_nevertheless(self, sent: Batch, refused: Sequence[int]) -> Collection[int]:
+        """Look which messages the target kept although it refused them, or their batch (against RFC 3502)."""
+        digests = {uid: sent.sink.digests[uid] for uid in refused}
+        try:
+            with at_target():
+                kept = await find_copies(
+                    self._target, sent.intent.target_uidnext, self._book.target_uids(), digests
+                )
+        except Refused:
+            return ()  # its answer to the messages says more
+        entries = [LedgerEntry(uid, kept[uid], digests[uid], FLAGS_UNKNOWN) for uid in sorted(kept)]
+        if entries:
+            await self._book.add(entries)
+            self._run.already(self._work, len(entries))
+        return kept
 
     async def _incomplete(self, sent: Batch) -> None:
         """Messages with less than their size promises: incomplete unless sizes are wrong, else sent as they come."""
@@ -393,26 +390,24 @@ class BatchCopier:
         self, facts: MessageFacts, meaning: RefusedMessage, refusal: RemoteFailure
     ) -> None:
         """One message, refused on its own: without its date or keywords it may be taken, else it is skipped."""
-        if meaning is RefusedMessage.OTHER and self._make_plainer(facts):
+        if self._plainer.make_plainer(facts, meaning):
             await self._batch([facts])
+            await self._keywords_one_by_one(facts)
             return
         await self._skip(facts, _SKIPS[meaning], refusal.text)
 
-    def _make_plainer(self, facts: MessageFacts) -> bool:
-        """Take off what a target may mind: the date, the keywords, at last both; False when all was tried."""
-        uid, dates, words = facts.uid, self._without_date, self._without_keywords
-        keywords = any(not flag.startswith(b"\\") for flag in facts.flags)
-        if uid not in dates and uid not in words:
-            (dates if facts.internal_date else words).add(uid)
-            return bool(facts.internal_date) or keywords
-        if uid in dates and uid not in words:
-            dates.discard(uid)
-            words.add(uid)
-            return keywords
-        if uid in dates or not facts.internal_date:
-            return False
-        dates.add(uid)
-        return True
+    async def _keywords_one_by_one(self, facts: MessageFacts) -> None:
+        """A message was taken without its keywords: give its copy those that the target does not mind."""
+        uid = facts.uid
+        if not self._plainer.lacks_keywords(uid) or not self._book.has(uid):
+            return
+        self._plainer.with_keywords_again(uid)
+        refused = keywords_of(self._plainer.flags(facts)[0])
+        copy = self._book.entry(uid).target_uid
+        if copy != UNKNOWN_UID:
+            refused = await add_keywords(self._target, [copy], refused)
+        self._run.keywords_refused(self._book.source_name, uid, refused)
+        await self._book.update_flags({uid: flags_key(facts.flags)})
 
     async def _not_read(self, sent: Batch) -> None:
         """Messages that the source listed and did not give: still listed, they are unreadable there."""
@@ -424,17 +419,15 @@ class BatchCopier:
             if isinstance(failure, Unavailable):
                 self._work.in_flight.add(uid)  # suspect: one that is put off each time is skipped
                 raise failure
-            await self._skip(sent.by_uid[uid], SkipReason.UNREADABLE, failure.text)
-        missing = [uid for uid in sent.outcome.missing if uid in sent.by_uid]
-        if not missing:
+        words = {uid: failure.text for uid, failure in sent.outcome.refused.items()}
+        missing = dict.fromkeys(sent.outcome.missing, "the source lists it and gives nothing")
+        not_read = {uid: why for uid, why in {**missing, **words}.items() if uid in sent.by_uid}
+        if not not_read:
             return
-        listed = await self._source.listed(missing)
-        for uid in missing:
-            if uid in listed:
-                await self._skip(
-                    sent.by_uid[uid], SkipReason.UNREADABLE, "the source lists it and gives nothing"
-                )
-        self._run.vanished(self._work, len(missing) - len(listed))
+        listed = await self._source.listed(not_read)  # [EXPUNGEISSUED] (RFC 5530) is a refusal as well
+        for uid in sorted(listed):
+            await self._skip(sent.by_uid[uid], SkipReason.UNREADABLE, not_read[uid])
+        self._run.vanished(self._work, len(not_read) - len(listed))
 
     async def _skip(self, facts: MessageFacts, reason: SkipReason, detail: str) -> None:
         await self._book.skip(facts, reason, detail)

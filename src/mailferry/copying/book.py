@@ -39,6 +39,8 @@ class MailboxBook:
     ) -> None:
         self._register = register
         self.row = row
+        self.held_before = row.held_deletions
+        """Deletions that were held when the books were opened: an approval speaks of these and of no later ones."""
         self.pending = list(pending)
         self._kept = kept
         self._added: dict[int, LedgerEntry] = {}
@@ -116,6 +118,22 @@ class MailboxBook:
         if not self._gone and not self._added:
             return set(self._kept.target_uids)
         return {entry.target_uid for entry in self.entries()}
+
+    def nameless(self) -> dict[int, bytes]:
+        """Return source UID to digest of the messages that have a copy of unknown UID."""
+        if 0 not in self.target_uids():
+            return {}
+        return {entry.source_uid: entry.digest for entry in self.entries() if not entry.target_uid}
+
+    def copies_of(self, source_uids: Collection[int]) -> list[int]:
+        """Return the UIDs of the copies that these messages have and no other one: where a target keeps no
+        twins (Gmail), several have one.
+        """
+        copies = {self.entry(uid).target_uid for uid in source_uids} - {0}
+        if len(self.target_uids()) < len(self):
+            leaving = set(source_uids)
+            copies -= {entry.target_uid for entry in self.entries() if entry.source_uid not in leaving}
+        return sorted(copies)
 
     def without_copy(self, alive: Collection[int]) -> list[int]:
         """Return the source UIDs whose copies are not among `alive` (0 stands for a copy of unknown UID)."""

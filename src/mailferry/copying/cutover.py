@@ -55,7 +55,8 @@ class LastPass:
     def clean(self) -> bool:
         """Whether the flip may be committed."""
         result = self.result
-        return result.clean and result.verified and self.uidls_ready and self.believed and not result.held
+        settled = result.verified and not result.deletions_wait
+        return result.clean and settled and self.uidls_ready and self.believed
 
 
 class Cutover:
@@ -181,6 +182,8 @@ def _reason(last: LastPass) -> str:
         return "the last pass needed more time than the freeze has"
     if result.held:
         return "deletions are held"
+    if result.waiting_copies:
+        return "messages left INBOX and POP3 could not be asked for them"
     if not last.believed:
         return f"{result.completeness.cause.value}: {'; '.join(result.completeness.details)}"
     if result.clean and not result.verified:

@@ -54,6 +54,8 @@ class MailboxWork:
     """Source UIDs of the batch on its way."""
     suspects: Counter[int] = field(default_factory=Counter)
     """Source UID to how often a connection was lost with it in flight: these go alone."""
+    put_off: dict[int, int] = field(default_factory=dict)
+    """Source UID to how many messages had been copied when the target first would not take it just now."""
     total: int = 0
     """Messages at the source; an estimate until the mailbox was listed."""
     remaining: int = 0
@@ -72,6 +74,16 @@ class MailboxWork:
         self.suspects.update(self.in_flight)
         self.in_flight.clear()
 
+    def refused_for_now(self, uids: Collection[int], copied: int) -> None:
+        """Suspect messages that the target would not take just now: one of them may be the reason."""
+        self.in_flight.update(uids)
+        for uid in uids:
+            self.put_off.setdefault(uid, copied)
+
+    def is_to_blame(self, uid: int, strikes: int, copied: int) -> bool:
+        """Whether it went wrong often enough with this message, and well with others where the target put it off."""
+        return self.suspects[uid] >= strikes and copied > self.put_off.get(uid, -1)
+
 
 class LeftInbox(NamedTuple):
     """Messages that INBOX lists no more, whose copies wait for a look at the maildrop."""
@@ -79,6 +91,8 @@ class LeftInbox(NamedTuple):
     uids: frozenset[int] = frozenset()
     counted: int = 0
     """How many of them our own sessions deleted, or an earlier pass counted as done past us."""
+    asked: bool = False
+    """POP3 was asked, and nobody can tell these apart: both copies of each stay."""
 
 
 class Run:
@@ -108,6 +122,7 @@ class Run:
         self._slice_ends: float | None = None
         self._closers: list[Callable[[], None]] = []
         self._keyword_losses: set[tuple[bytes, int, bytes]] = set()
+        self._date_losses: set[tuple[bytes, int]] = set()
 
     def work(self, mailbox: bytes) -> MailboxWork:
         """Return what is remembered of a source mailbox."""
@@ -204,6 +219,13 @@ class Run:
                 counts = self.result.refused_keywords
                 counts[keyword] = counts.get(keyword, 0) + 1
                 self.remarks.note(RemarkKind.KEYWORD, keyword, add=True)
+
+    def dates_lost(self, target_name: bytes, uids: Collection[int]) -> None:
+        """Note copies that bear another date of arrival than their originals, once each."""
+        lost = {(target_name, uid) for uid in uids} - self._date_losses
+        if lost:
+            self._date_losses |= lost
+            self.remarks.note(RemarkKind.DATE, target_name, number=len(lost), add=True)
 
     def saw(self, seen: MailboxEvidence) -> None:
         """Keep what a mailbox announced and what it gave, in place of an earlier look."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from mailferry.copying.book import MailboxBook
 from mailferry.copying.desk import Run
+from mailferry.copying.keywords import add_keywords, keywords_of
 from mailferry.copying.learning import UNKNOWN_UID
 from mailferry.copying.open_mailbox import OpenMailbox
 from mailferry.copying.results import Mode
@@ -46,11 +47,11 @@ async def follow_flags(box: OpenMailbox, reflagged: Sequence[MessageFacts]) -> N
 
 
 async def _store(target: ImapClient, uids: Sequence[int], flags: frozenset[bytes]) -> frozenset[bytes] | None:
-    """Replace the flags; where the target refuses a keyword, by the system flags alone.
+    """Replace the flags; where the target refuses a keyword, by the system flags and the other keywords.
 
     Returns what was stored, None when it was nothing.
     """
-    system = frozenset(flag for flag in flags if flag.startswith(b"\\"))
+    system = flags - keywords_of(flags)
     for attempt in dict.fromkeys((flags, system)):
         if not uids:
             return flags
@@ -61,7 +62,7 @@ async def _store(target: ImapClient, uids: Sequence[int], flags: frozenset[bytes
             if refusal.cause is Cause.TARGET_OVER_QUOTA:
                 raise
             continue
-        return attempt
+        return attempt if attempt == flags else flags - await add_keywords(target, uids, flags - system)
     return None
 
 
@@ -75,7 +76,7 @@ async def compared_with_brake(run: Run, book: MailboxBook, listing: Comparison) 
     def result() -> Differences:
         found = listing.result(
             acknowledged=run.acknowledged.free_for(book.source_name),
-            approved=run.request.approved,
+            approved=run.request.approved and book.held_before > 0,
             held_before=book.row.held_deletions,
         )
         run.acknowledged.take(book.source_name, found.excused)
@@ -122,9 +123,8 @@ async def delete_copies(run: Run, target: ImapClient, book: MailboxBook, source_
     """Delete these copies in the selected mailbox of the target and forget them."""
     if not source_uids:
         return
-    targets = [book.entry(uid).target_uid for uid in source_uids]
     with at_target():
-        await target.delete([uid for uid in targets if uid != UNKNOWN_UID])
+        await target.delete(book.copies_of(source_uids))
     crash_point("deleted-at-target")
     await forget_copies(run, book, source_uids)
     run.result.deleted += len(source_uids)

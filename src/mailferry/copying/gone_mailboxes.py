@@ -33,7 +33,8 @@ async def follow_gone(run: Run, pair: Pair, gone: Sequence[CopiedMailbox]) -> No
         run.check()
         book = await open_book(run.register, row)
         excused = await _excused(run, book)
-        if len(book) and not excused and not run.request.approved:
+        approved = run.request.approved and book.held_before > 0
+        if len(book) and not excused and not approved:
             run.bypass.vanished(len(book) - row.held_deletions)
             run.result.held[row.source_name] = (Held.EMPTY, len(book))
             await book.note(held_deletions=len(book))

@@ -43,7 +43,19 @@ async def learn_target_uids(
     free = sorted(set(there) - set(learnt.values()))
     if left and len(left) == len(free):
         learnt.update(zip(left, free, strict=True))
+    elif left and not free and len(there) == len(fresh):  # it keeps no twins (Gmail): one copy stands for all
+        shared = {digests[uid]: copy for uid, copy in learnt.items()}
+        learnt.update((uid, shared[digests[uid]]) for uid in left if digests[uid] in shared)
     return {uid: learnt.get(uid, UNKNOWN_UID) for uid in mine}
+
+
+async def find_copies(
+    target: ImapClient, uidnext: int, known: Collection[int], digests: Mapping[int, bytes]
+) -> dict[int, int]:
+    """Return source UID to target UID of those messages that lie in the selected mailbox, from a UID on, all the same."""
+    fresh = [facts.uid for facts in await facts_from(target, uidnext) if facts.uid not in known]
+    there = (await body_digests(ImapBodies(target), fresh)).by_uid
+    return match_digests(digests, there)
 
 
 async def facts_from(client: ImapClient, first_uid: int) -> list[MessageFacts]:

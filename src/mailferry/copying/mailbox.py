@@ -10,7 +10,7 @@ from mailferry.copying.hidden_mail import without_those_over_pop3
 from mailferry.copying.incomplete import evidence, incomplete_copies, keep_incomplete
 from mailferry.copying.late_mail import without_twins
 from mailferry.copying.listing import SourceListing
-from mailferry.copying.lost_copies import forget_lost_copies
+from mailferry.copying.lost_copies import Count, forget_lost_copies
 from mailferry.copying.mailbox_refusals import CannotOpen, opened
 from mailferry.copying.moves import Departures, without_moved
 from mailferry.copying.open_mailbox import OpenMailbox
@@ -88,6 +88,7 @@ class _MailboxPass:
             await settle_intents(self._box)
         if self._mirror:
             await forget_lost_copies(self._box)
+        count = Count(self._box)
         listing = await self._listing.compare()
         listed = listing.listed
         if self._keep_vanished:
@@ -114,7 +115,7 @@ class _MailboxPass:
         await keep_incomplete(self._box, self._client, listed, compared)
         await self._follow(compared)
         crash_point("mailbox-finished")
-        await self._remember(compared)
+        await self._remember(compared, count)
 
     # --- are the numbers of both sides still those of the ledger?
 
@@ -126,9 +127,9 @@ class _MailboxPass:
             await rematch_target(
                 box.target, self._book, box.status, copies_wanted=self._mirror, source=box.source
             )
-        # a ledger without UIDVALIDITY counts in the numbers of a maildrop: the source had POP3 only before
+        # books without UIDVALIDITY count in the numbers of a maildrop: the source had POP3 only before
         renumbered = row.source_uidvalidity != here and (
-            row.source_uidvalidity is not None or len(self._book)
+            row.source_uidvalidity is not None or len(self._book) or self._book.pending
         )
         if renumbered or await source_counts_anew(box, self._listing.status):
             everything = Comparison({})
@@ -169,7 +170,7 @@ class _MailboxPass:
             return
         await follow_deletions(self._box, compared)
 
-    async def _remember(self, compared: Differences) -> None:
+    async def _remember(self, compared: Differences, count: Count) -> None:
         """Write down what was seen, so that a pass over an unchanged mailbox need not list it."""
         with at_target():
             after = await self._box.target.select(self._book.target_name)
@@ -184,6 +185,6 @@ class _MailboxPass:
             source_octets=self._work.octets,
             target_uidnext=after.uidnext,
             target_highestmodseq=after.highestmodseq,
-            target_exists=after.exists,
+            target_exists=count.to_remember(after, len(compared.new)),
             held_deletions=held,
         )

@@ -15,11 +15,13 @@ from mailferry.copying.book import MailboxBook, open_book
 from mailferry.copying.desk import Run
 from mailferry.copying.digests import body_digests
 from mailferry.copying.following import follow_flags
-from mailferry.copying.learning import UNKNOWN_UID, facts_from, match_digests
+from mailferry.copying.learning import UNKNOWN_UID, facts_from
+from mailferry.copying.likeness import likenesses
 from mailferry.copying.listing import SourceListing
 from mailferry.copying.open_mailbox import OpenMailbox
 from mailferry.copying.preparing import MailboxJob
 from mailferry.copying.results import Mode
+from mailferry.copying.settle import paired
 from mailferry.copying.sides import Pair, at_target
 from mailferry.copying.sources import ImapBodies
 from mailferry.model.causes import Refused
@@ -230,9 +232,9 @@ class _Arrival:
             return {}
         known = self._box.book.target_uids() | told
         with at_target():
-            fresh = [facts.uid for facts in await facts_from(self._box.target, uidnext)]
-            digests = await body_digests(ImapBodies(self._box.target), [u for u in fresh if u not in known])
-        return match_digests(silent, digests.by_uid)
+            found = [facts.uid for facts in await facts_from(self._box.target, uidnext)]
+            there = await likenesses(ImapBodies(self._box.target), [u for u in found if u not in known])
+        return await paired(self._box, silent, there)
 
     async def _write(self, mailbox_id: int, copies: dict[int, int], *, intent: int | None) -> None:
         """Give the messages their new place in the ledger and take their old one from it, at once."""

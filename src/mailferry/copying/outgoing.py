@@ -18,6 +18,7 @@ from mailferry.plan.true_sizes import TrueSizes, is_short
 from mailferry.providers.placeholders import MOST_OCTETS, PlaceholderTest
 from mailferry.remote.imap_append import AppendStream, append_words
 from mailferry.remote.message_sink import WholeSink
+from mailferry.remote.sendable import sendable_date
 
 HELD_OCTETS = 64 * 1024
 """A header longer than this is not looked at for a missing body."""
@@ -28,8 +29,8 @@ class Outgoing(NamedTuple):
 
     uid: int
     flags: frozenset[bytes]
-    internal_date: bytes
-    """As the source told it; empty where it did not."""
+    internal_date: bytes | None
+    """As the source told it; empty where it did not, None where the message goes without."""
     announced: int | None
 
 
@@ -74,6 +75,8 @@ class OutgoingSink(WholeSink):
         """Messages that came and are incomplete if the source tells its sizes truly: not sent yet."""
         self.empty: list[int] = []
         """Messages without an octet: they end a MULTIAPPEND (RFC 3502) and go alone."""
+        self.undated: set[int] = set()
+        """Messages that the target gives a date of its own: theirs is not known, is none, or was refused."""
         self.aborted = False
 
     @property
@@ -91,8 +94,7 @@ class OutgoingSink(WholeSink):
             self.end()
             return
         self._true_sizes.note(size, message.announced)
-        words = append_words(message.flags, message.internal_date or self._arrived(key))
-        self._stream.whole(words, octets)
+        self._stream.whole(self._words(message), octets)
         crash_point("literal-begun")
         self.sent.append(key)
         self.digests[key] = body_digest(octets)
@@ -215,8 +217,15 @@ class OutgoingSink(WholeSink):
         assert self._current is not None
         self._sending = True
         self._true_sizes.note(self._size, self._current.announced)
-        date = self._current.internal_date or self._arrived(self._current.uid)
-        self._stream.begin(append_words(self._current.flags, date), self._size)
+        self._stream.begin(self._words(self._current), self._size)
+
+    def _words(self, message: Outgoing) -> bytes:
+        """Return what stands before the literal; what goes without a date is noted."""
+        told = message.internal_date
+        date = sendable_date(told or self._arrived(message.uid) or b"") if told is not None else None
+        if date is None:
+            self.undated.add(message.uid)
+        return append_words(message.flags, date)
 
     def _release(self) -> None:
         assert self._held is not None

@@ -18,7 +18,7 @@ from mailferry.copying.desk import Run, Stopped
 from mailferry.copying.following import compared_with_brake, follow_deletions
 from mailferry.copying.incomplete import evidence, incomplete_copies, keep_incomplete
 from mailferry.copying.late_mail import without_twins
-from mailferry.copying.lost_copies import forget_lost_copies
+from mailferry.copying.lost_copies import Count, forget_lost_copies
 from mailferry.copying.maildrop import Maildrop, MaildropHeads
 from mailferry.copying.maildrop_names import Listed, list_maildrop
 from mailferry.copying.maildrop_numbers import STRIKES, Numbers
@@ -165,6 +165,7 @@ class _MaildropPass:
 
     async def _bring_over(self, box: OpenMailbox, numbers: Numbers, listed: Listed) -> None:
         """Copy what is new and let deletions follow."""
+        count = Count(box)
         run, work, book = self._run, self._work, box.book
         listing = _listing(book, numbers, listed)
         compared = await self._compared(book, listing)
@@ -189,7 +190,7 @@ class _MaildropPass:
             await keep_incomplete(box, heads, listing.listed, compared)
         if self._mirror and listed.whole:
             await self._follow(box, compared)
-        await self._remember(box)
+        await self._remember(box, count, len(compared.new))
 
     def _saw(self, box: OpenMailbox, listed: Listed) -> None:
         delivered = len(listed.names) if listed.whole else listed.announced
@@ -204,7 +205,8 @@ class _MaildropPass:
         """
         compared = await compared_with_brake(self._run, book, listing)
         gone = len(compared.vanished) - compared.excused
-        if compared.held is None and 0 < len(book) <= gone and not self._run.request.approved:
+        approved = self._run.request.approved and book.held_before > 0
+        if compared.held is None and 0 < len(book) <= gone and not approved:
             return replace(compared, held=Held.TOO_MANY)
         return compared
 
@@ -215,10 +217,10 @@ class _MaildropPass:
             await follow_deletions(box, compared)
         await box.book.note(held_deletions=len(compared.vanished) if compared.held is not None else 0)
 
-    async def _remember(self, box: OpenMailbox) -> None:
+    async def _remember(self, box: OpenMailbox, count: Count, new: int) -> None:
         with at_target():
             after: MailboxStatus = await self._target.select(INBOX)
-        await box.book.note(target_uidnext=after.uidnext, target_exists=after.exists)
+        await box.book.note(target_uidnext=after.uidnext, target_exists=count.to_remember(after, new))
 
     def _tell_view(self, numbers: Numbers, listed: Listed) -> None:
         inbox = {name: numbers.by_number[number] for number, name in listed.names.items()}

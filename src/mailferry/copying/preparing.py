@@ -121,14 +121,24 @@ def _remark_unreadable(run: Run, source: ImapClient) -> None:
 
 async def _remark_rights(run: Run, source: ImapClient, rows: Sequence[CopiedMailbox]) -> None:
     """Say which mailboxes are open to others at the source; once for each, before its first message is copied."""
-    new = [row.source_name for row in rows if row.target_uidvalidity is None]
+    new, found = [row.source_name for row in rows if row.target_uidvalidity is None], False
     for name, identifiers in (await source.shared_with(new) if new else {}).items():
         words = visible(decode_text(b", ".join(identifiers)))[:MOST_OF_RIGHTS]
         run.remarks.note(RemarkKind.RIGHTS, name, number=len(identifiers) - 1, detail=words)
+        found = True
+    if found:
+        await run.remarks.write()  # nobody asks again once messages were copied, whatever ends this pass
+
+
+def _with_inbox(listed: Sequence[Mailbox]) -> Sequence[Mailbox]:
+    """INBOX is there whether or not a server lists it (RFC 3501 5.1): what came in must not stay behind."""
+    if any(mailbox.name.upper() == INBOX for mailbox in listed):
+        return listed
+    return [Mailbox(INBOX, next((mailbox.delimiter for mailbox in listed), None)), *listed]
 
 
 async def _side(client: ImapClient) -> _Side:
-    listed = await client.list_mailboxes()
+    listed = _with_inbox(await client.list_mailboxes())
     told = await client.namespace()
     space = guessed_namespace(listed) if told is None else Namespace(*told)
     try:

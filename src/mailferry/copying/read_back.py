@@ -18,20 +18,20 @@ from mailferry.store.remarks import RemarkKind
 
 LOOKED_INTO = 10
 """Altered copies of one mailbox and pass whose originals are read again, to tell what was altered."""
-ODD_BEFORE, ODD_FROM = 0, (1 << 31) - 86400
-"""Dates outside of this Dovecot 2.3 keeps as the day on which it was asked."""
+ODD_BEFORE, ODD_FROM = 1, (1 << 31) - 86400
+"""Later dates Dovecot 2.3 keeps as the day on which it was asked; so do Cyrus and Courier the second 0."""
 _DATE_OCTETS, _YEAR = len(b"17-Jul-1996 02:44:25 -0700"), slice(7, 11)
 _USUAL_FROM, _USUAL_TO = b"1971", b"2036"
 
 
 async def read_back(box: OpenMailbox, new: Sequence[MessageFacts]) -> None:
-    """Read a sample of these messages' copies back; the target's mailbox is selected.
+    """Read a sample of these messages' copies back, and of those of passes that ended before they got to it.
 
-    Not inside a freeze, where no body is fetched.
+    The target's mailbox is selected. Not inside a freeze, where no body is fetched.
     """
     if box.run.request.last:
         return
-    marks = list(box.book.marks(facts.uid for facts in new))
+    marks = list(box.book.marks([*(facts.uid for facts in new), *_left_over(box, new)]))
     sampled = chosen(marks, box.run.desk.limits.read_back)
     odd = {facts.uid for facts in new if _is_odd(facts.internal_date)}.intersection(uid for uid, _ in marks)
     if not sampled and not odd:
@@ -47,6 +47,21 @@ async def read_back(box: OpenMailbox, new: Sequence[MessageFacts]) -> None:
     }
     await _dates(box, [box.book.entry(uid) for uid in sorted(looked_at)], dates)
     await _octets(box, [box.book.entry(uid) for uid in sorted(sampled)])
+    # what follows may fail, and the next pass does not read them once more
+    await box.book.note(target_uidnext=max(box.book.target_uids()) + 1, target_exists=None)
+
+
+def _left_over(box: OpenMailbox, new: Sequence[MessageFacts]) -> list[int]:
+    """Return the source UIDs of copies, beside those of `new`, that came since a pass over the mailbox got this far."""
+    since = box.book.row.target_uidnext or 1
+    if sum(uid >= since for uid in box.book.target_uids()) <= len(new):
+        return []  # as usual
+    these = {facts.uid for facts in new}
+    return [
+        entry.source_uid
+        for entry in box.book.entries()
+        if entry.target_uid >= since and entry.source_uid not in these
+    ]
 
 
 def chosen(marks: Sequence[tuple[int, int]], share: float) -> set[int]:
@@ -75,13 +90,14 @@ async def _dates(box: OpenMailbox, copies: Sequence[LedgerEntry], dates: Mapping
                 [entry.target_uid for entry in copies],
                 lambda facts: told.update({facts.uid: instant(facts.internal_date)}),
             )
-    other = [
-        entry
-        for entry in copies
-        if entry.source_uid in dates and told.get(entry.target_uid) not in {None, dates[entry.source_uid]}
-    ]
-    if other:
-        box.run.remarks.note(RemarkKind.DATE, box.book.target_name, number=len(other), add=True)
+    box.run.dates_lost(
+        box.book.target_name,
+        [
+            entry.source_uid
+            for entry in copies
+            if entry.source_uid in dates and told.get(entry.target_uid) not in {None, dates[entry.source_uid]}
+        ],
+    )
 
 
 async def _octets(box: OpenMailbox, sample: Sequence[LedgerEntry]) -> None:

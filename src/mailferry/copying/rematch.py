@@ -14,7 +14,7 @@ from mailferry.copying.digests import body_digests
 from mailferry.copying.learning import facts_from, match_digests
 from mailferry.copying.likeness import likenesses, match_alike
 from mailferry.copying.open_mailbox import OpenMailbox
-from mailferry.copying.settle import unexplained
+from mailferry.copying.settle import first_uid, unexplained
 from mailferry.copying.sides import at_target
 from mailferry.copying.sources import BodySource, ImapBodies
 from mailferry.model.mail import MailboxStatus
@@ -68,7 +68,7 @@ async def rematch_source(box: OpenMailbox, uidvalidity: int, listed: Collection[
     entries = [
         book.entry(before)._replace(source_uid=uid, digest=mine[uid].exact) for uid, before in kept.items()
     ]
-    first = min((intent.target_uidnext for intent in book.pending), default=None)
+    first = min((first_uid(box, intent) for intent in book.pending), default=None)
     found: dict[int, int] = {}
     if first is not None:
         with at_target():

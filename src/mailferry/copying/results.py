@@ -160,6 +160,8 @@ class PassResult:
     deleted: int = 0
     stayed: int = 0
     """Copies whose messages IMAP lists no more and POP3 still shows."""
+    waiting_copies: int = 0
+    """Copies of what INBOX lists no more, about which POP3 was not asked, though it will be within a day."""
     moved: int = 0
     """Messages that the source moved to another mailbox, moved at the target as well."""
     reflagged: int = 0
@@ -227,6 +229,11 @@ class PassResult:
     def held_deletions(self) -> int:
         """Deletions that wait for an administrator."""
         return sum(count for _, count in self.held.values())
+
+    @property
+    def deletions_wait(self) -> bool:
+        """Whether copies would stay for ever if the account were switched now."""
+        return bool(self.held) or self.waiting_copies > 0
 
     @property
     def completeness(self) -> Completeness:

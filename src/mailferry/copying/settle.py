@@ -34,7 +34,8 @@ NOTHING_UNDER_WAY = 600.0
 
 async def settle_intents(box: OpenMailbox) -> None:
     """Settle the mailbox's intents; it is selected on both sides and keeps its UIDVALIDITY there."""
-    for intent in list(box.book.pending):
+    # what is open first: its copies would look like ones too many to who looks once more
+    for intent in sorted(box.book.pending, key=lambda intent: intent.examined):
         box.run.check()
         if intent.examined:
             if intent.id not in box.work.examined:
@@ -65,18 +66,23 @@ async def _recognise(box: OpenMailbox, intent: PendingIntent) -> list[LedgerEntr
     if not strays:
         return []
     with at_target():
-        there = await likenesses(ImapBodies(box.target), strays)
+        found = await likenesses(ImapBodies(box.target), strays)
+    there = await _without_nameless(box, found)
     mine = await likenesses(box.source, open_uids)
     pairs = match_alike(mine, there)
     entries = [LedgerEntry(uid, pairs[uid], mine[uid].exact, FLAGS_UNKNOWN) for uid in sorted(pairs)]
-    left = {uid: facts for uid, facts in strays.items() if uid not in set(pairs.values())}
+    left = {uid: strays[uid] for uid in there if uid not in set(pairs.values())}
     return entries + await _gone_from_source(box, intent, left, there)
 
 
 async def _strays(box: OpenMailbox, intent: PendingIntent) -> dict[int, MessageFacts]:
     """Return the target's messages from the intent's UIDNEXT on that no ledger entry explains."""
-    same = intent.target_uidvalidity == box.status.uidvalidity
-    return await unexplained(box, intent.target_uidnext if same else 1)
+    return await unexplained(box, first_uid(box, intent))
+
+
+def first_uid(box: OpenMailbox, intent: PendingIntent) -> int:
+    """Return the UID from which on all lies that an intent brought: the lowest where the target counts anew."""
+    return intent.target_uidnext if intent.target_uidvalidity == box.status.uidvalidity else 1
 
 
 async def unexplained(box: OpenMailbox, first: int) -> dict[int, MessageFacts]:
@@ -116,9 +122,10 @@ async def _look_once_more(box: OpenMailbox, intent: PendingIntent) -> None:
     """Take away what arrived after the first look: its message was copied again meanwhile."""
     strays = await _strays(box, intent)
     with at_target():
-        there = await likenesses(ImapBodies(box.target), strays)
+        found = await likenesses(ImapBodies(box.target), strays)
+    there = await _without_nameless(box, found)
     surplus = await _surplus(box, intent, there)
-    left = {uid: facts for uid, facts in strays.items() if uid not in surplus}
+    left = {uid: strays[uid] for uid in there if uid not in surplus}
     gone = await _gone_from_source(box, intent, left, there)
     if surplus:
         box.run.result.doubled += len(surplus)
@@ -135,10 +142,27 @@ async def _surplus(box: OpenMailbox, intent: PendingIntent, there: Mapping[int, 
     copied = {uid: box.book.entry(uid).digest for uid in intent.source_uids if box.book.has(uid)}
     if not copied or not there:
         return []
+    return sorted((await paired(box, copied, there)).values())
+
+
+async def _without_nameless(box: OpenMailbox, there: Mapping[int, Likeness]) -> dict[int, Likeness]:
+    """Leave out what are likely the copies of ledgered messages whose UID the target never told.
+
+    No other copy of these is known: they are not one too many, and they belong to no other message.
+    """
+    nameless = box.book.nameless() if there else {}
+    taken = set((await paired(box, nameless, there)).values()) if nameless else set()
+    return {uid: one for uid, one in there.items() if uid not in taken}
+
+
+async def paired(
+    box: OpenMailbox, copied: Mapping[int, bytes], there: Mapping[int, Likeness]
+) -> dict[int, int]:
+    """Pair ledgered messages (UID to digest) with what lies at the target: equal ones, then those that are alike."""
     pairs = match_digests(copied, {uid: one.exact for uid, one in there.items()})
     taken = set(pairs.values())
     others = [uid for uid in copied if uid not in pairs]
     left = {uid: one for uid, one in there.items() if uid not in taken}
     if others and left:
         pairs |= match_alike(await likenesses(box.source, others), left)
-    return sorted(pairs.values())
+    return pairs

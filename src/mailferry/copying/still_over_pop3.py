@@ -80,7 +80,7 @@ async def copies_that_stay(
     gone = [uid for uid in left if uid not in found.names and uid not in found.unclear]
     run.bypass.vanished(len(gone) - waiting.counted)
     await delete_copies(run, target, book, gone)
-    run.left_inbox = LeftInbox(found.unclear)
+    run.left_inbox = LeftInbox(found.unclear, asked=True)
     return Staying(book.row.id, {name: book.entry(uid) for uid, name in found.names.items()})
 
 

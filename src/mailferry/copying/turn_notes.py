@@ -51,7 +51,9 @@ class TurnNotes:
         def note(conn: Connection) -> None:
             leases.hold(conn, self._lease())
             if result.cause is None and result.mailboxes:
-                _note_counts(conn, account_id, request, result)
+                _note_counts(conn, account_id, result)
+            if request.approved and (result.deleted or result.stayed or result.held):
+                accounts.note(conn, account_id, approved_at=None)  # the next deletions ask again
             if result.copied or result.skipped:
                 samples.add(
                     conn, domain, messages=result.copied, octets=result.octets, skipped=result.skipped
@@ -122,7 +124,7 @@ class TurnNotes:
         return disposition.delay
 
 
-def _note_counts(conn: Connection, account_id: int, request: PassRequest, result: PassResult) -> None:
+def _note_counts(conn: Connection, account_id: int, result: PassResult) -> None:
     skipped = result.skipped + result.known_skips
     octets = result.total_octets - result.remaining_octets - result.skipped_octets
     accounts.note(
@@ -141,8 +143,6 @@ def _note_counts(conn: Connection, account_id: int, request: PassRequest, result
         cause_text=None,
         next_retry_at=None,
     )
-    if request.approved and (result.deleted or result.stayed):
-        accounts.note(conn, account_id, approved_at=None)  # the next deletions ask again
 
 
 def _note_failure(

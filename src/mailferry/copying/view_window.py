@@ -19,11 +19,13 @@ from mailferry.plan.visible_days import (
     oldest_in_view,
     slipped,
 )
+from mailferry.store import first_sights
 from mailferry.store.database import db_now
 from mailferry.store.remarks import RemarkKind
 
 _EMPTIED = frozenset({"trash", "junk"})
 """Roles of mailboxes that providers empty by age."""
+_SAYS_NOTHING = FirstSight(0, None, gaps=False)
 
 
 def _days(run: Run) -> int:
@@ -39,8 +41,11 @@ async def note_view(
     `announced` is its number of messages, `new` are those without a copy, ascending.
     """
     run, days = box.run, _days(box.run)
+    first = bool(days and new) and len(new) == announced and not len(box.book)
     if box.book.row.role in _EMPTIED:
         run.emptied.add(box.book.source_name)
+        if first:
+            await _keep(box, _SAYS_NOTHING)
         return
     if not days or not new:
         return
@@ -49,27 +54,43 @@ async def note_view(
     oldest = oldest_in_view(arrived, beyond(now, days))
     if oldest is None:
         run.remarks.over(RemarkKind.ENDS_AT_WINDOW)
-    if len(new) == announced and not len(box.book):
+    if first:
         gaps = new[0].uid > 1 or (uidnext is not None and uidnext - 1 > announced)
-        run.sights[box.book.source_name] = FirstSight(announced, oldest, gaps)
+        await _keep(box, FirstSight(announced, oldest, gaps))
+
+
+async def _keep(box: OpenMailbox, sight: FirstSight) -> None:
+    """Keep it at once: this pass may end before all mailboxes were listed, or be killed."""
+    run, name = box.run, box.book.source_name
+    run.sights[name] = sight
+    account_id = run.request.account_id
+    await run.register.write("first sight", lambda conn: first_sights.keep(conn, account_id, name, sight))
 
 
 async def note_window(run: Run) -> None:
     """At the end of a pass: say whether all mail ends at the window, as far as this pass or earlier ones saw."""
-    days = _days(run)
+    days, account_id = _days(run), run.request.account_id
     seen = run.result.evidence
-    now = await run.register.read("now", db_now) if days else 0.0
+    now, earlier = 0.0, {}
+    if days:
+        now, kept = await run.register.read(
+            "first sights", lambda conn: (db_now(conn), first_sights.of_account(conn, account_id))
+        )
+        earlier = {name: FirstSight(*sight) for name, sight in kept.items()}
+    sights = {**earlier, **run.sights}
     known = run.remarks.known(RemarkKind.ENDS_AT_WINDOW)
     ends_at = None if known is None or known.number < beyond(now, days) else known.number
     if ends_at is None or run.remarks.is_over(RemarkKind.ENDS_AT_WINDOW):
         run.remarks.over(RemarkKind.ENDS_AT_WINDOW)  # it got older and is there still, or older mail came
         ends_at = None
     held = {one.name for one in seen.mailboxes if one.exists} - run.emptied
-    if days and run.sights and run.result.complete and held <= set(run.sights):
-        ends_at = ends_at_window(run.sights.values(), now, days)
+    if sights and run.result.complete and held <= set(sights):
+        ends_at = ends_at_window(sights.values(), now, days)
         if ends_at is not None:
             day = utc_date(ends_at).decode().strip()
             run.remarks.note(RemarkKind.ENDS_AT_WINDOW, number=ends_at, detail=day)
+    if earlier and run.result.complete:
+        await run.register.write("judged", lambda conn: first_sights.forget(conn, account_id))
     slipped_out = sum(run.remarks.now(RemarkKind.SLIPPED_OUT))
     run.result.evidence = replace(seen, ends_at=ends_at, slipped_out=slipped_out)
 

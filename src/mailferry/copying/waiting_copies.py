@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mailferry.copying.desk import LeftInbox
+from mailferry.copying.desk import LeftInbox, Run
 from mailferry.copying.open_mailbox import OpenMailbox
 from mailferry.plan.mailbox_mapping import INBOX
 from mailferry.store import maildrops
+from mailferry.store.database import db_now
+
+OPENS_AGAIN_SECONDS = 86400.0
+"""A maildrop that was open no longer ago than this is waited for."""
 
 
 async def without_waiting(box: OpenMailbox, gone: Sequence[int], *, excused: int) -> list[int]:
@@ -33,3 +37,18 @@ async def without_waiting(box: OpenMailbox, gone: Sequence[int], *, excused: int
         return list(gone)
     run.left_inbox = LeftInbox(frozenset(gone), excused + book.row.held_deletions)
     return []
+
+
+async def note_waiting(run: Run) -> None:
+    """Count the copies that wait on behind this pass: the account is not switched, or they would stay for ever.
+
+    Not for longer than a day behind the last time that the maildrop was open, and not against an approval.
+    """
+    if not run.left_inbox.uids or run.left_inbox.asked or run.request.approved:
+        return
+    account_id = run.request.account_id
+    now, maildrop = await run.register.read(
+        "maildrop", lambda conn: (db_now(conn), maildrops.get(conn, account_id))
+    )
+    if maildrop.looked_at is not None and now - maildrop.looked_at < OPENS_AGAIN_SECONDS:
+        run.result.waiting_copies = len(run.left_inbox.uids)

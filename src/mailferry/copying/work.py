@@ -175,7 +175,7 @@ class AccountWork:
             if step is Step.CUT_OVER:
                 return await self._cut_over()
             if step is Step.HOLD:
-                again = await self._maildrop_again(uidls) if result.clean else None
+                again = await self._maildrop_again(uidls, result) if result.clean else None
                 if again is not None:
                     return again
                 cause, text = self._why_held(result, uidls, figures, trust)
@@ -193,7 +193,7 @@ class AccountWork:
             seconds=result.seconds,
             copied=result.copied,
             clean=result.clean,
-            deletions_held=bool(result.held),
+            deletions_held=result.deletions_wait,
             quality_good=self._believed(result),
             uidls_ready=uidls.ready or not self._account.used_pop3,
             password_proved=proved,
@@ -213,8 +213,11 @@ class AccountWork:
                 f"{shown_name(f.name)}: {f.cause.value}: {f.text}" for f in result.failures[:3]
             )
             return Cause.INCOMPLETE, failed or f"{result.remaining} messages have no copy yet"
-        if figures.deletions_held:
+        if result.held:
             return Cause.DELETIONS_HELD, f"{result.held_deletions} deletions wait for account approve"
+        if figures.deletions_held:
+            text = f"{result.waiting_copies} messages left INBOX: a look at POP3, or account approve, tells if for ever"
+            return Cause.DELETIONS_HELD, text
         if not figures.quality_good:
             return _doubted(result)
         if not figures.password_proved:
@@ -276,7 +279,7 @@ class AccountWork:
             now = await self._tools.database.read("now", db_now)
             await self._apply(Event.HISTORY_COMPLETE, next_due_at=now)
             return seconds_to_next_sweep(0.0)
-        again = await self._maildrop_again(uidls) if result.clean else None
+        again = await self._maildrop_again(uidls, result) if result.clean else None
         return self._tools.pass_interval if again is None else again
 
     async def _late_mail(self) -> float | None:
@@ -354,14 +357,15 @@ class AccountWork:
             return 0.0 if self._desk.endpoints.source_imap is not None else MAILDROP_PAUSE_SECONDS
         return None
 
-    async def _maildrop_again(self, uidls: UidlState) -> float | None:
+    async def _maildrop_again(self, uidls: UidlState, result: PassResult) -> float | None:
         """Return when to go on with a maildrop that was not looked through; None when there is no such thing."""
-        if not uidls.unread or not self._account.used_pop3:
+        unread = uidls.unread and self._account.used_pop3
+        if not unread and not result.waiting_copies:
             return None
         waits = await maildrop_waits(Register(self._tools.database, self._account.id, None))
         if waits is None:
-            return MAILDROP_PAUSE_SECONDS
-        return await self._notes.paused(self._account, waits)
+            return MAILDROP_PAUSE_SECONDS if unread else None
+        return min(await self._notes.paused(self._account, waits), self._tools.pass_interval)
 
     async def _still_waits(self) -> float | None:
         """Return when to look again while all that is missing is a maildrop that the user has just now.

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from mailferry.frontends.relayed_octets import RelayedOctets
 from mailferry.gate.admission import Admitted
 from mailferry.model.access import Protocol
-from mailferry.model.tap import CountsDeletions, Deletions
+from mailferry.model.tap import Deletions
 from mailferry.net.carrier import Carrier, ClosedReason
 from mailferry.net.relay import Relay, RelayEnd
 from mailferry.observe.log import Log
@@ -17,6 +17,7 @@ from mailferry.observe.metrics import SESSIONS
 
 _RELAYED = RelayedOctets()
 """A process has one, as it has one metric."""
+_NOTHING_DELETED = Deletions()
 _meter = _RELAYED.count  # every session holds it
 
 
@@ -59,8 +60,7 @@ class Served(Relay):
 
     def deletions(self) -> Deletions:
         """Return what the tap saw the server delete."""
-        tap = self._tap
-        return tap.deletions if isinstance(tap, CountsDeletions) else Deletions()
+        return _NOTHING_DELETED if self._tap is None else self._tap.deletions
 
     def server_is_closed(self) -> None:
         """Take the row away."""

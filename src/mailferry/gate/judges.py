@@ -95,7 +95,7 @@ class Judges:
         credentials = Credentials(place.address, attempt.credentials.password)
         told = attempt.client if self._target.learn_clients(attempt.protocol) else None
         generic = self._profiles["generic"]
-        judged = await self._ask(server, credentials, generic, client=told, door=attempt.door)
+        judged = await self._ask(server, credentials, generic, client=told, door=attempt.door, own_word=True)
         self._tell_up(Side.TARGET, judged)
         return judged
 
@@ -128,6 +128,7 @@ class Judges:
         *,
         client: Endpoint | None = None,
         door: Endpoint | None = None,
+        own_word: bool = False,
     ) -> Judgement:
         """Open a session; `client` is told only to a server that is configured as trusting us."""
         try:
@@ -139,6 +140,7 @@ class Judges:
                 reactor=self._reactor,
                 client=client,
                 door=door,
+                own_word=own_word,
             )
         except RemoteFailure as failure:
             refused = isinstance(failure, Refused) and CAUSES[failure.cause].answer is Answer.REFUSED

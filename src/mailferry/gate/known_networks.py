@@ -19,6 +19,7 @@ from mailferry.observe.log import get_log
 from mailferry.store import known_networks as rows
 from mailferry.store.database import Database
 from mailferry.store.faults import StoreUnavailable
+from mailferry.store.one_by_one import OneByOne
 
 READ_SECONDS = 60.0
 """How old the knowledge of what other processes saw may become."""
@@ -46,7 +47,7 @@ class KnownNetworks:
         self._news: set[bytes] = set()
         self._timer: IDelayedCall | None = None
         self._writing: defer.Deferred[None] | None = None
-        self._reading = defer.DeferredLock()
+        self._reading = OneByOne()
         self._read_at: float | None = None
         self._known_to = 0.0
 
@@ -71,12 +72,9 @@ class KnownNetworks:
         """
         if self._is_current():
             return
-        await self._reading.acquire()
-        try:
+        async with self._reading:
             if not self._is_current():
                 await self._read()
-        finally:
-            self._reading.release()
 
     async def settled(self) -> None:
         """Write what is not written yet, and wait for it."""

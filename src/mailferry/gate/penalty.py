@@ -42,6 +42,7 @@ from mailferry.store import accounts, domain_refusals, login_rows, wrong_tries
 from mailferry.store.database import Database
 from mailferry.store.domain_refusals import DomainRefusals
 from mailferry.store.faults import StoreRefusal, StoreUnavailable
+from mailferry.store.one_by_one import OneByOne
 from mailferry.store.wrong_tries import Full, Reservation, TryKeys, TryLimits
 
 PATIENCE_SECONDS = 10.0
@@ -110,7 +111,7 @@ class Penalty:
         self._key = key
         self._limits = limits
         self._reactor = reactor
-        self._lines: dict[bytes, defer.DeferredLock] = {}
+        self._lines: dict[bytes, OneByOne] = {}
         self._noting: set[defer.Deferred[None]] = set()
         self._networks = KnownNetworks(database, reactor=reactor)
         self._network_hash = lru_cache(maxsize=4096)(self._hashed_network)
@@ -261,15 +262,14 @@ class Penalty:
     @asynccontextmanager
     async def _line(self, account_key: bytes) -> AsyncIterator[bool]:
         """Reserve for one account one after the other in this process; tells whether that meant to wait."""
-        line = self._lines.setdefault(account_key, defer.DeferredLock())
-        waits = bool(line.locked)
-        await line.acquire()
+        line = self._lines.setdefault(account_key, OneByOne())
+        waits = line.busy
         try:
-            yield waits
+            async with line:
+                yield waits
         finally:
-            line.release()
-            if not line.locked and not line.waiting:
-                self._lines.pop(account_key, None)
+            if not line.busy and self._lines.get(account_key) is line:
+                del self._lines[account_key]
 
     # --- after it
 

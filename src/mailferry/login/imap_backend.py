@@ -73,7 +73,8 @@ class ImapBackend(ScriptedBackend[Response]):
 
     `tags` gives unguessable tags that begin with a letter. `client_id` is what ID says of us (empty:
     no ID is sent); `forwarded` is the client that we speak for, said to a server that trusts us before
-    the login. `prove=False` takes the login's OK for proof.
+    the login. `own_word` takes the login's OK for proof where it shows the capabilities of the session (RFC 3501
+    7.1): a session says that which is there, as Dovecot's and Cyrus' do, and Exchange's for anybody does not.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class ImapBackend(ScriptedBackend[Response]):
         tag_source: Iterator[bytes],
         client_id: IdPairs = (),
         forwarded: Endpoint | None = None,
-        prove: bool = True,
+        own_word: bool = False,
     ) -> None:
         super().__init__()
         self._credentials = credentials
@@ -94,7 +95,7 @@ class ImapBackend(ScriptedBackend[Response]):
         self._tags = tag_source
         self._client_id = tuple(client_id)
         self._forwarded = () if forwarded is None else _in_id(forwarded)
-        self._prove = prove
+        self._own_word = own_word
         self._capabilities: tuple[bytes, ...] | None = None
         self._parts: list[bytes] = []
         self._notes: list[bytes] = []
@@ -201,15 +202,13 @@ class ImapBackend(ScriptedBackend[Response]):
 
     def _proof(self) -> Script[Response]:
         self._stage = Stage.PROOF
+        if self._own_word and self._capabilities is not None:
+            return Proved(self._capabilities, "LOGIN", self._buffer.take_rest())
         identify = self._after_login_id()
         if self._capabilities is None:
             yield from self._run_all([b"CAPABILITY", *identify])
             identify = []
         offered = self._capabilities or ()
-        if not self._prove:
-            if identify:
-                yield from self._run_all(identify)
-            return Proved(offered, "LOGIN", self._buffer.take_rest())
         commands = [b'LIST "" ""']
         if b"NAMESPACE" in offered_by(offered):
             commands.insert(0, b"NAMESPACE")

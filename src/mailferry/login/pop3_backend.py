@@ -31,10 +31,9 @@ class Pop3Backend(ScriptedBackend[bytes]):
     """One conversation with a POP3 server; answers are lines.
 
     SASL PLAIN is used where it is needed and offered: to act as another user, for 8-bit passwords,
-    and where the profile knows no other form. `tag_source` and `client_id` have no place in POP3; they
-    are taken so that both backends are built alike. `forwarded` is the client that we speak for, said
-    to a server whose greeting offers XCLIENT (Dovecot, to those it trusts). `prove=False` takes the
-    login's +OK for proof.
+    and where the profile knows no other form. `tag_source`, `client_id` and `own_word` have no place in POP3,
+    whose +OK shows nothing of a session; they are taken so that both backends are built alike. `forwarded` is
+    the client that we speak for, said to a server whose greeting offers XCLIENT (Dovecot, to those it trusts).
     """
 
     def __init__(
@@ -46,15 +45,14 @@ class Pop3Backend(ScriptedBackend[bytes]):
         tag_source: Iterator[bytes],
         client_id: Sequence[tuple[str, str]] = (),
         forwarded: Endpoint | None = None,
-        prove: bool = True,
+        own_word: bool = False,
     ) -> None:
         super().__init__()
-        del tag_source, client_id
+        del tag_source, client_id, own_word
         self._forwarded = forwarded
         self._credentials = credentials
         self._profile = profile
         self._tls_mode = tls_mode
-        self._prove = prove
 
     def _script(self) -> Script[bytes]:
         self._stage = Stage.CREDENTIALS
@@ -82,8 +80,6 @@ class Pop3Backend(ScriptedBackend[bytes]):
         if failed:
             return failed
         self._stage = Stage.PROOF
-        if not self._prove:
-            return Proved((), "PASS", self._buffer.take_rest())
         done = yield from self._ask(b"STAT\r\n")
         if not done.ok:
             return self._refused(done, judged=True)

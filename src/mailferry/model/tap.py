@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 UNKNOWN_MANY = 1 << 30
 """Stands for a number of messages that nobody told."""
@@ -99,6 +99,11 @@ class Tap(Protocol):
         """Whether the session stands in IMAP's IDLE (RFC 2177)."""
         ...
 
+    @property
+    def deletions(self) -> Deletions:
+        """What the server acknowledged as deleted so far; nothing where nobody asks, which is after the flip."""
+        ...
+
 
 class SeesAll:
     """The part of a tap that wants to see each octet."""
@@ -118,13 +123,3 @@ class SeesAll:
 
     def passed_to_server(self, octets: int) -> None:
         """Nothing went on unseen."""
-
-
-@runtime_checkable
-class CountsDeletions(Protocol):
-    """A tap that counts what its session deleted at the server."""
-
-    @property
-    def deletions(self) -> Deletions:
-        """What the server acknowledged so far."""
-        ...

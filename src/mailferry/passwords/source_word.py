@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
 from sqlalchemy import Connection
-from twisted.internet.defer import DeferredLock
 
 from mailferry.model.access import Protocol
 from mailferry.model.causes import Cause, Refused, RemoteFailure, Unavailable
@@ -21,6 +20,7 @@ from mailferry.store import audit, domains, passwords, source_checks
 from mailferry.store.accounts import Account
 from mailferry.store.database import Database
 from mailferry.store.domains import Domain
+from mailferry.store.one_by_one import OneByOne
 
 TryMadeUp = Callable[[Account, Domain, Protocol], Awaitable[object]]
 """Logs in at the source's server for that protocol, as the account's user, with a made-up password.
@@ -54,7 +54,7 @@ class SourceWord:
         self._clock = clock
         self._seen_refusing: set[tuple[str, Protocol, str]] = set()
         self._not_answered: dict[tuple[str, Protocol], tuple[float, RemoteFailure]] = {}
-        self._turns: dict[str, DeferredLock] = {}
+        self._turns: dict[str, OneByOne] = {}
 
     async def worth(self, account: Account, domain: Domain, over: str | None) -> Word:
         """Return what the word of the domain's server for protocol `over` is worth.
@@ -71,12 +71,8 @@ class SourceWord:
             return Word.UNKNOWN  # the domain names another source since
         if (domain.name, protocol, server) in self._seen_refusing:
             return Word.COUNTS
-        turn = self._turns.setdefault(domain.name, DeferredLock())
-        await turn.acquire()
-        try:
+        async with self._turns.setdefault(domain.name, OneByOne()):
             return await self._found_out(account, domain, protocol, server)
-        finally:
-            turn.release()
 
     def why_unknown(self, domain: Domain, over: str | None) -> RemoteFailure | None:
         """Return what kept the server from being asked the last time; None when it was not tried."""

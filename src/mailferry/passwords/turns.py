@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import DeferredLock
+from mailferry.store.one_by_one import OneByOne
 
 
 class Turns:
     """Locks by account, there only while somebody is at the account or waits for it."""
 
     def __init__(self) -> None:
-        self._turns: dict[int, DeferredLock] = {}
+        self._turns: dict[int, OneByOne] = {}
 
     def take(self, account_id: int) -> Turn:
         """Return what waits for the turn at this account, and gives it back at the end."""
@@ -21,10 +21,10 @@ class Turn:
 
     __slots__ = ("_account_id", "_lock", "_turns")
 
-    def __init__(self, turns: dict[int, DeferredLock], account_id: int) -> None:
+    def __init__(self, turns: dict[int, OneByOne], account_id: int) -> None:
         self._turns = turns
         self._account_id = account_id
-        self._lock = turns.setdefault(account_id, DeferredLock())
+        self._lock = turns.setdefault(account_id, OneByOne())
 
     async def __aenter__(self) -> None:
         await self._lock.acquire()
@@ -33,5 +33,5 @@ class Turn:
         lock = self._lock
         lock.release()
         # whoever waited may have had its turn already, and somebody new a lock of his own
-        if not lock.locked and not lock.waiting and self._turns.get(self._account_id) is lock:
+        if not lock.busy and self._turns.get(self._account_id) is lock:
             del self._turns[self._account_id]

@@ -16,6 +16,8 @@ _USUAL = re.compile(
     rb"((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d) ([+-](?:0\d|1[0-3])[0-5]\d)\s*"
 )
 """What nearly all hosts write; the rest takes the long way, which is ten times as long."""
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+"""Some zones still counted 1969."""
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -54,7 +56,9 @@ def _moment(word: bytes) -> bytes | None:
         return None
     offset = when.utcoffset()
     minutes = 0 if offset is None else round(offset.total_seconds() / 60)
-    if not 1970 <= when.year <= 2100 or abs(minutes) > 14 * 60:
+    if not 1969 <= when.year <= 2100 or abs(minutes) > 14 * 60:
+        return None
+    if when.year == 1969 and when.replace(tzinfo=UTC) - timedelta(minutes=minutes) < _FIRST:
         return None
     sign = "-" if minutes < 0 else "+"
     hours, rest = divmod(abs(minutes), 60)

@@ -6,11 +6,14 @@ from mailferry.login.unspoken import unspoken
 from mailferry.model.access import Credentials
 from mailferry.model.causes import Answer, Cause, Refused, RemoteFailure, Unavailable
 from mailferry.model.profile import Profile
+from mailferry.providers.refused_messages import refused_message
 from mailferry.providers.taxonomy import classify
 from mailferry.wire.server_text import decode_text, visible
 
 _PASSING = frozenset({Cause.RATE_LIMITED, Cause.TOO_MANY_CONNECTIONS, Cause.SERVER_DOWN})
 """Causes that pass by themselves: the server judged nothing, it only would not do it now."""
+
+_WRITES = frozenset({"append", "store"})
 
 
 def login_failure(
@@ -39,7 +42,10 @@ def command_failure(profile: Profile, *, code: str | None, text: bytes, stage: s
     """Return what a command raises that was answered NO, BAD or -ERR after login."""
     words = visible(decode_text(text))
     verdict = classify(profile, True, code, words, stage)
-    kind = Unavailable if verdict.cause in _PASSING else Refused
+    passes = verdict.cause in _PASSING
+    if passes and stage in _WRITES and refused_message(code, words).of_this_message:
+        passes = False  # Dovecot's NO [LIMIT] to a message over quota_max_mail_size will be the same for ever
+    kind = Unavailable if passes else Refused
     return kind(verdict.cause, words, retry_after=verdict.retry_after)
 
 

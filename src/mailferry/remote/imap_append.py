@@ -21,6 +21,8 @@ from mailferry.wire.imap_commands import Literal, astring, flag_list
 from mailferry.wire.imap_responses import Tagged
 from mailferry.wire.imap_values import BadResponse
 
+HIGHEST_UID = 0xFFFFFFFF
+"""RFC 3501 9: a UID is a non-zero number of 32 bits."""
 _ONE_UID = re.compile(rb"(\d{1,10}) (\d{1,10})")
 
 
@@ -229,13 +231,14 @@ class AppendStream:
             return [refused] * count
         if code is not None and code.name == "APPENDUID":
             usual = _ONE_UID.fullmatch(code.arguments) if count == 1 else None
-            if usual is not None:
-                return [AppendResult(uid=int(usual[2]), uidvalidity=int(usual[1]))]
+            if usual is not None and 0 < (uid := int(usual[2])) <= HIGHEST_UID:
+                return [AppendResult(uid=uid, uidvalidity=int(usual[1]))]
             try:
                 uidvalidity, uids = code.append_uid()
             except BadResponse:
                 uidvalidity, uids = 0, ()
-            if len(uids) == count and len(set(uids)) == count:
+            fit = len(uids) == count and len(set(uids)) == count
+            if fit and min(uids) > 0 and max(uids) <= HIGHEST_UID:
                 return [AppendResult(uid=uid, uidvalidity=uidvalidity) for uid in uids]
         return [AppendResult()] * count
 

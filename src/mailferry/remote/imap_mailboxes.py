@@ -12,6 +12,7 @@ from mailferry.wire.imap_commands import Literal, Piece, astring
 from mailferry.wire.imap_responses import Tagged, Untagged, list_entry, status_entry
 from mailferry.wire.imap_values import BadResponse, as_bytes, as_list
 
+SHUT = frozenset({"\\noselect", "\\nonexistent"})
 _STATUS_ITEMS = b"MESSAGES UIDNEXT UIDVALIDITY"
 
 
@@ -26,13 +27,14 @@ class MailboxReader(Listener):
         """Lines that name a mailbox in a way that cannot be understood."""
 
     def untagged(self, response: Untagged) -> None:
-        """Take a mailbox; a line that comes twice adds its attributes."""
+        """Take a mailbox; a line that comes twice adds its attributes, but shut is what all lines call so."""
         try:
             if response.kind == self._kind:
                 mailbox = list_entry(response)
                 known = self.mailboxes.get(mailbox.name)
                 if known is not None:
-                    mailbox = Mailbox(known.name, known.delimiter, known.attributes | mailbox.attributes)
+                    one, other = known.attributes, mailbox.attributes
+                    mailbox = Mailbox(known.name, known.delimiter, (one | other) - (SHUT & (one ^ other)))
                 self.mailboxes[mailbox.name] = mailbox
             elif response.kind == b"STATUS":
                 name, numbers = status_entry(response)
@@ -105,7 +107,7 @@ async def list_mailboxes(link: ImapLink) -> MailboxReader:
         await link.answer(link.send("list", b"XLIST", b'"" "*"', listener=marks))
         for name, mailbox in reader.mailboxes.items():
             if name in marks.mailboxes:
-                more = marks.mailboxes[name].attributes - {"\\noselect", "\\nonexistent"}
+                more = marks.mailboxes[name].attributes - SHUT
                 reader.mailboxes[name] = Mailbox(name, mailbox.delimiter, mailbox.attributes | more)
     return reader
 

@@ -59,12 +59,15 @@ async def open_session(
     client: Endpoint | None = None,
     door: Endpoint | None = None,
     personal: bool = True,
+    own_word: bool = False,
 ) -> OpenSession:
     """Connect, log in, and prove that the session works, all within `timeout` seconds.
 
     `client` is told to a server that is configured as trusting us, and where it has a PROXY header the
-    `door` as well that the client came in by. `personal` is False for a master's or an administrator's credentials. Raises Refused when the server judged the
-    login and said no, Unavailable for everything else; nothing is left open then.
+    `door` as well that the client came in by. `personal` is False for a master's or an administrator's credentials. `own_word` spares the
+    proof at an IMAP server whose OK shows the session (see ImapBackend): for one that is ours, never for a source.
+    Raises Refused when the server judged the login and said no, Unavailable for everything else; nothing is left
+    open then.
     """
     began = reactor.seconds()
     carrier = await connector.connect(server, timeout=timeout, client=client, door=door)
@@ -75,6 +78,7 @@ async def open_session(
         tag_source=random_tags(),
         client_id=CLIENT_ID,
         forwarded=None if server.proxy_header else client,
+        own_word=own_word,
     )
     driver = _Driver(carrier, server, dialogue, profile, credentials=credentials, personal=personal)
     driver.due, driver.timeout = began + timeout, timeout

@@ -14,7 +14,8 @@ from mailferry.wire.imap_commands import is_flag
 _SYSTEM = frozenset({b"\\seen", b"\\answered", b"\\flagged", b"\\deleted", b"\\draft"})
 _DATE = re.compile(
     rb"(?P<day>[ 0-3]?\d)-(?P<rest>(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)-\d{4} "
-    rb"[0-2]\d:[0-5]\d:[0-6]\d [+-]\d{4})"
+    rb"(?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60) [+-]\d{4})",
+    re.IGNORECASE,
 )
 
 
@@ -44,16 +45,22 @@ def sendable_flags(
 
 
 def sendable_date(internal_date: bytes) -> bytes | None:
-    """Return the date as APPEND takes it (two columns for the day), or None when it is no date-time.
+    """Return the date as APPEND takes it (two columns for the day, `Jan`), or None when it is no date-time.
 
-    A moment that some zone still counts among 1969 goes as UTC: Cyrus and Courier refuse that year.
+    Dovecot and Cyrus take a 31st of February, and keep another day.
+    Cyrus and Courier refuse the year 1969, in whatever zone, and Dovecot and Cyrus make a moment before 1970
+    (midnight in China, by a clock that was never set) one of 2106: it goes as the second after the first of
+    1970, which both keep. Cyrus and Courier take the first one for none.
     """
     match = _DATE.fullmatch(internal_date) or _DATE.fullmatch(internal_date.strip())
     if match is None:
         return None
     day, rest = match.groups()
-    if rest[4:8] == b"1969":
-        moment = instant(internal_date.strip())
-        if moment is not None and moment >= 0:
-            return utc_date(moment)
+    moment = instant(internal_date.strip())
+    if moment is None:
+        return None
+    if moment < 0 or rest[4:8] < b"1970" or rest[15:17] == b"60":
+        return utc_date(moment if moment >= 0 else 1)
+    if not rest[:3].istitle():
+        rest = rest.capitalize()  # a month's letters have no case (RFC 3501 9); not every target knows
     return (day if len(day) == 2 else b" " + day) + b"-" + rest

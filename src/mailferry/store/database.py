@@ -26,7 +26,7 @@ from twisted.python.threadpool import ThreadPool
 from mailferry.store.engines import Engines, Place, create_sqlite_file, make_engines, place_of
 from mailferry.store.faults import SettledRefusal, StoreUnavailable
 from mailferry.store.glances import Locked
-from mailferry.store.jots import Jot
+from mailferry.store.jots import PATIENCE_SECONDS, Jot
 from mailferry.store.prepared import Prepared, Row
 from mailferry.store.sql_faults import RETRIED_STATES, driver_unavailable, sql_state, unavailable
 from mailferry.store.upgrade import Versions, require_current, upgrade, versions
@@ -145,7 +145,7 @@ class Database:
         return await self.read(name, lambda conn: _glance(conn, question, values))
 
     def jot(self, name: str, work: Jot[T]) -> T:  # noqa: ARG002 - every way to the database is named
-        """Write a row or two by their keys in this thread, without waiting for anybody: see `store/jots`.
+        """Write a row or two by their keys in this thread, next to without waiting: see `store/jots`.
 
         A power cut may take them back. Raises Locked, with nothing written, where that cannot be just
         now, and always elsewhere than on SQLite; then it is for `run`.
@@ -154,7 +154,7 @@ class Database:
         if jots is None or self._turn is None or self._process != os.getpid():
             raise Locked
         try:
-            self._turn.take(0.0)
+            self._turn.take(PATIENCE_SECONDS)
         except (TurnMissed, OSError):
             raise Locked from None
         try:
@@ -267,6 +267,8 @@ class Database:
                 driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except SQLAlchemyError as error:
             raise self._translated(error, "scrub") from error
+        except sqlite3.Error as error:  # of the driver itself, which nothing wraps here
+            raise driver_unavailable(error, self._place, name="scrub") or error from error
 
     def close(self) -> None:
         """Wait for running transactions and close all connections; a later use opens them again."""

@@ -52,10 +52,19 @@ class Placed:
     password: PasswordRecord | None = None
 
 
+# Values are made once of the same octets in the store: nothing is decided by what the store does not hold now.
+
+
 @lru_cache(maxsize=256)
 def _domain_of(row: tuple[Any, ...]) -> Domain:
-    """Make the value of a row once: all accounts of a domain bring the same."""
     return Domain(*row)
+
+
+@lru_cache(maxsize=512)
+def _account_of(row: tuple[Any, ...]) -> tuple[Account, PasswordRecord]:
+    between = _TO_PASSWORD - _TO_ACCOUNT
+    account = account_rows.account_of_row(row[:between])
+    return account, password_rows.record_of(account.id, [row[between:]])
 
 
 def placed(seen: Glance) -> Placed | None:
@@ -66,8 +75,7 @@ def placed(seen: Glance) -> Placed | None:
     domain = _domain_of(tuple(row[:_TO_ACCOUNT]))
     if row[_TO_ACCOUNT] is None:
         return Placed(seen.at, domain)
-    account = account_rows.account_of_row(row[_TO_ACCOUNT:_TO_PASSWORD])
-    return Placed(seen.at, domain, account, password_rows.record_of(account.id, [row[_TO_PASSWORD:]]))
+    return Placed(seen.at, domain, *_account_of(tuple(row[_TO_ACCOUNT:])))
 
 
 def _refused_now() -> Any:

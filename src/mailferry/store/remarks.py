@@ -99,9 +99,12 @@ def forget(conn: Connection, account_id: int, kind: RemarkKind, subject: bytes =
 
 
 def of_account(conn: Connection, account_id: int) -> Sequence[Remark]:
-    """Return the account's remarks, by kind and subject."""
+    """Return the account's remarks, by kind and subject; what else stands in their table is no remark."""
+    kinds = [kind.value for kind in RemarkKind]
     rows = conn.execute(
-        select(remarks).where(remarks.c.account_id == account_id).order_by(remarks.c.kind, remarks.c.subject)
+        select(remarks)
+        .where(remarks.c.account_id == account_id, remarks.c.kind.in_(kinds))
+        .order_by(remarks.c.kind, remarks.c.subject)
     )
     return [
         Remark(RemarkKind(row.kind), row.subject, row.number, row.detail, row.first_at, row.at)

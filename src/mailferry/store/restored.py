@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from twisted.internet.defer import DeferredLock
-
 from mailferry.model.account import BEFORE_FLIP, Phase
 from mailferry.store import flips_log
 from mailferry.store.database import Database
+from mailferry.store.one_by_one import OneByOne
 
 
 class Restored:
@@ -22,21 +21,23 @@ class Restored:
         self._database = database
         self._flips_file = flips_file
         self._whole = False
-        self._looking = DeferredLock()
+        self._looking = OneByOne()
 
     async def missing(self) -> frozenset[str]:
         """Return the addresses whose flips the store does not know. Raises StoreUnavailable."""
         if self._whole:
             return frozenset()
-        await self._looking.acquire()
-        try:
-            path = self._flips_file
-            flips = await self._database.read(
-                "flips known", lambda conn: flips_log.fewer_flips_than_log(conn, path)
-            )
-            self._whole = not flips
-        finally:
-            self._looking.release()
+        async with self._looking:
+            return await self._look()
+
+    async def _look(self) -> frozenset[str]:
+        if self._whole:  # somebody before us saw it
+            return frozenset()
+        path = self._flips_file
+        flips = await self._database.read(
+            "flips known", lambda conn: flips_log.fewer_flips_than_log(conn, path)
+        )
+        self._whole = not flips
         return frozenset(flip.address for flip in flips)
 
     async def holds_back(self, address: str, phase: Phase) -> bool:

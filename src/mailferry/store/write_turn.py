@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mailferry.store.file_owner import give_to_folders_owner
 
-_FIRST_PAUSE = 0.0005
+_FIRST_PAUSE = 0.0001
 _LONGEST_PAUSE = 0.01
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
-from mailferry.model.tap import Flow, SeesAll
+from mailferry.model.tap import Deletions, Flow, SeesAll
 from mailferry.taps.uidl_numbering import Numbering, UidlRow, Unsure, Visible
 from mailferry.wire.line_buffer import LineBuffer, LineTooLong
 from mailferry.wire.pop3_replies import (
@@ -66,6 +66,11 @@ class UidlTap(SeesAll):
     def in_idle(self) -> bool:
         """POP3 has no IDLE."""
         return False
+
+    @property
+    def deletions(self) -> Deletions:
+        """None counts: the session is the target's."""
+        return Deletions()
 
     @property
     def resting(self) -> bool:
