@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from mailferry.net import sockets
+from mailferry.net import chosen
 
 
 @pytest.fixture(autouse=True, params=["twisted", "descriptor"])
 def carriers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Choose what carries the octets; the test gets its name."""
-    monkeypatch.setattr(sockets, "OWN_DESCRIPTORS", request.param == "descriptor")
+    monkeypatch.setattr(chosen, "OWN_DESCRIPTORS", request.param == "descriptor")
     return str(request.param)

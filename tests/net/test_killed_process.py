@@ -15,8 +15,8 @@ OCTETS = 500_000
 
 PROGRAM = f"""
 import sys
-from mailferry.net import sockets
-sockets.OWN_DESCRIPTORS = "descriptor" in sys.argv
+from mailferry.net import chosen
+chosen.OWN_DESCRIPTORS = "descriptor" in sys.argv
 from twisted.internet import defer, reactor, task
 from mailferry.model.access import Protocol, Server, TlsMode
 from mailferry.model.profile import Profile

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mailferry.net.carrier import CarrierUser, ClosedReason, Ending, Ends, Octets
-from mailferry.net.descriptor_tls import TlsLayer
+from mailferry.net.descriptor_tls import TlsSteps
 from mailferry.net.net_reactor import NetReactor
 from mailferry.net.pouring import Pouring
 from mailferry.net.silence import unwatch, watch
@@ -230,7 +230,7 @@ class DescriptorCarrier(Pouring):
     def _room(self) -> memoryview:
         return _ROOM if self._bulk or self._lends or self._streams else _SMALL_ROOM
 
-    def _read_for_nobody(self, tls: TlsLayer | None) -> None:
+    def _read_for_nobody(self, tls: TlsSteps | None) -> None:
         """Do what reading is good for while no user takes octets: the end of a close, a handshake."""
         if not self._wants_reading:
             self._reactor.removeReader(self)
@@ -272,7 +272,7 @@ class DescriptorCarrier(Pouring):
         else:
             self._hand_on()
 
-    def _read_tls(self, tls: TlsLayer) -> None:
+    def _read_tls(self, tls: TlsSteps) -> None:
         if tls.writes_when_readable and self._outgoing is not None:
             self._send_waiting(self._outgoing)
         if self._has_taker and not self._gone:
@@ -382,12 +382,11 @@ class DescriptorCarrier(Pouring):
 
     def _begin_handshake(self, upgrade: Upgrade) -> None:
         if self._outgoing is None:
-            connection = upgrade.creator.connection(self._sock)
-            self._tls = TlsLayer(connection, as_client=upgrade.as_client)
+            self._tls = upgrade.creator.layer(self._sock)
             self._match_reading()
             self._match_writing()
 
-    def _shake(self, tls: TlsLayer) -> None:
+    def _shake(self, tls: TlsSteps) -> None:
         try:
             done = tls.shake()
         except SSL.Error as error:

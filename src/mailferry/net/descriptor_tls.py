@@ -1,12 +1,14 @@
 """TLS on the socket itself: OpenSSL reads and writes the descriptor, and says when it must wait (RFC 8446).
 
-Contexts, checks and certificates are those of every carrier (tls_client.py, tls_server.py). Only the copies
-through memory that Twisted's TLS makes are gone, and with them the buffers that an idle session keeps.
+Contexts and checks of servers are those of every carrier (tls_client.py). Only the copies through memory that
+Twisted's TLS makes are gone, and with them the buffers that an idle session keeps. Our listeners have a layer of
+their own where they can (tls_door.py).
 """
 
 from __future__ import annotations
 
 import contextlib
+from typing import Protocol
 
 from OpenSSL import SSL
 
@@ -17,6 +19,47 @@ RECORD_OCTETS = 16 * 1024
 """The most that one record carries; who reads so much leaves nothing inside OpenSSL for epoll to miss."""
 WORTH_ANOTHER_OCTETS = 4 * 1024
 """After a record of so many octets another is probably there already; after a shorter one we ask epoll first."""
+
+
+class Agreed(Protocol):
+    """What tells of a finished handshake."""
+
+    def get_protocol_version_name(self) -> str:
+        """Return the version, as `TLSv1.3`."""
+        ...
+
+    def get_cipher_name(self) -> str | None:
+        """Return OpenSSL's name of the cipher."""
+        ...
+
+
+class TlsSteps(Protocol):
+    """What a carrier does on its socket inside TLS; TlsLayer says how."""
+
+    end: SSL.Error | None
+    reads_when_writable: bool
+    writes_when_readable: bool
+
+    @property
+    def connection(self) -> Agreed:
+        """What is judged after the handshake."""
+        ...
+
+    def shake(self) -> bool:
+        """Go on with the handshake; return whether it is done. Raises SSL.Error."""
+        ...
+
+    def read_into(self, room: memoryview) -> int:
+        """Fill `room` with what is there; return how many octets."""
+        ...
+
+    def send(self, data: Octets | bytearray) -> int:
+        """Send octets; return how many went out. Raises SSL.Error."""
+        ...
+
+    def say_goodbye(self) -> None:
+        """Tell the peer that nothing follows."""
+        ...
 
 
 class TlsLayer:

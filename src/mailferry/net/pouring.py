@@ -12,7 +12,7 @@ from abc import abstractmethod
 
 from OpenSSL import SSL
 
-from mailferry.net.descriptor_tls import TlsLayer
+from mailferry.net.descriptor_tls import TlsSteps
 from mailferry.net.splice import PIPES, WORTH_IT_OCTETS, CannotSplice, Pipe
 from mailferry.net.tls_client import ClientTls
 from mailferry.net.tls_server import ServerContexts
@@ -29,7 +29,7 @@ class Pouring(UserSide):
     ) -> None:
         super().__init__(client_tls, server_tls)
         self._sock = sock
-        self._tls: TlsLayer | None = None
+        self._tls: TlsSteps | None = None
         self._outgoing: bytearray | None = None
         self._pipe: Pipe | None = None  # what is in it goes out before `_outgoing`
         self._streams = False  # the last read was a large one: a stream

@@ -1,8 +1,7 @@
-"""Which sockets carry the octets: the one place where that is chosen."""
+"""What makes carriers, on the sockets that this process has (see chosen.py)."""
 
 from __future__ import annotations
 
-import select
 import socket
 from collections.abc import Callable
 from typing import Protocol
@@ -10,15 +9,12 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 
 from mailferry.net.carrier import Address, Carrier, Ends
+from mailferry.net.chosen import own_descriptors
 from mailferry.net.descriptor_sockets import DescriptorSockets
 from mailferry.net.net_reactor import NetReactor
 from mailferry.net.tls_client import ClientTls
 from mailferry.net.tls_server import ServerContexts
 from mailferry.net.twisted_sockets import TwistedSockets
-
-OWN_DESCRIPTORS = True
-"""Whether the carriers of descriptor.py are used; where this platform has no epoll, Twisted's are."""
-HAS_EPOLL = hasattr(select, "epoll")
 
 
 class Listening(Protocol):
@@ -72,4 +68,4 @@ class Sockets(Protocol):
 
 def sockets_for(reactor: NetReactor) -> Sockets:
     """Return what makes the carriers of this process."""
-    return DescriptorSockets(reactor) if OWN_DESCRIPTORS and HAS_EPOLL else TwistedSockets(reactor)
+    return DescriptorSockets(reactor) if own_descriptors() else TwistedSockets(reactor)

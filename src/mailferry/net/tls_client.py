@@ -25,6 +25,7 @@ from zope.interface import implementer
 from mailferry.model.access import Server
 from mailferry.model.causes import Cause, Unavailable
 from mailferry.net.carrier import TlsFacts
+from mailferry.net.descriptor_tls import TlsLayer
 from mailferry.net.tls_records import write_whole
 
 _CHAIN_FAULTS = {
@@ -154,6 +155,10 @@ class ServerCheck:
         if self._address is None:
             connection.set_tlsext_host_name(self._wire_name.encode())
         return connection
+
+    def layer(self, sock: socket.socket) -> TlsLayer:
+        """Return the TLS of a carrier on descriptors of our own."""
+        return TlsLayer(self.connection(sock), as_client=True)
 
     def facts(self, connection: SSL.Connection) -> TlsFacts:
         """Check the peer of a finished handshake; raises Unavailable(TLS_ERROR) when it is not the one."""

@@ -7,9 +7,12 @@ name the listener's own, so that a browser cannot be talked into speaking to a m
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar, cast
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReactorTime
@@ -17,12 +20,17 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from mailferry.model.access import Protocol
+from mailferry.net import tls_door
 from mailferry.net.carrier import TlsFacts
+from mailferry.net.chosen import standard_tls
+from mailferry.net.descriptor_tls import Agreed, TlsLayer, TlsSteps
 from mailferry.net.served_certificates import BadTlsFiles, ServedCertificates
 from mailferry.net.tls_records import write_whole
 
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:!aNULL:!eNULL:!MD5:!3DES"
 """TLS 1.2 ciphers; the CBC suites at the end are what Outlook on Windows 7 speaks."""
+
+C = TypeVar("C")
 
 
 class _OtherApplication(SSL.Error):
@@ -71,43 +79,38 @@ def _load(certificate: Path, key: Path, protocol: Protocol) -> SSL.Context:
     return context
 
 
-@implementer(IOpenSSLServerConnectionCreator)
-class ServerContexts:
-    """The certificates of one listener's protocol, always as fresh as their files (`ServedCertificates`).
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Certificates with their keys, the default first."""
 
-    The first is the default; each of `also` is shown to clients that ask for one of its names. With
-    one certificate a client may resume its session, until the certificate is another. With several
-    nobody can: OpenSSL takes a session back before it tells which name is asked for, so a session
-    of one name would open another (T8).
+    pairs: Sequence[tuple[Path, Path]]
+    seconds: Callable[[], float]
+    on_problem: Callable[[str], None] | None
+
+    def served(self, load: Callable[[Path, Path], C]) -> ServedCertificates[C]:
+        """Return them as what `load` makes of each; raises BadTlsFiles."""
+        return ServedCertificates(self.pairs, load, seconds=self.seconds, on_problem=self.on_problem)
+
+
+class _OpenSslDoor:
+    """pyOpenSSL's contexts for the certificates of one listener.
+
+    With several certificates no session can be resumed: OpenSSL takes a session back before it tells which
+    name is asked for, so a session of one name would open another (T8).
     """
 
-    def __init__(
-        self,
-        certificate: Path,
-        key: Path,
-        protocol: Protocol,
-        *,
-        also: Sequence[tuple[Path, Path]] = (),
-        reactor: IReactorTime,
-        on_problem: Callable[[str], None] | None = None,
-    ) -> None:
-        """Read the files; raises BadTlsFiles."""
-        self._certificates = ServedCertificates(
-            [(certificate, key), *also],
-            lambda its_certificate, its_key: _load(its_certificate, its_key, protocol),
-            seconds=reactor.seconds,
-            on_problem=on_problem,
-        )
-        self._hall = self._make_hall(protocol) if also else None
-
-    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: ARG002, N802, N803 - Twisted's name
-        """Return a connection for Twisted's own TLS layer; Twisted calls this."""
-        return self.connection()
+    def __init__(self, files: _Files, protocol: Protocol) -> None:
+        self._certificates = files.served(lambda certificate, key: _load(certificate, key, protocol))
+        self._hall = self._make_hall(protocol) if self._certificates.several else None
 
     def connection(self, sock: socket.socket | None = None) -> SSL.Connection:
         """Return a connection with the present certificates, on `sock` or on nothing but memory."""
         self._certificates.refresh()
         return SSL.Connection(self._hall or self._certificates.default, sock)
+
+    def layer(self, sock: socket.socket) -> TlsSteps:
+        """Return the TLS of one client on its socket."""
+        return TlsLayer(self.connection(sock), as_client=False)
 
     def _make_hall(self, protocol: Protocol) -> SSL.Context:
         """Return where handshakes begin that are sent on to the certificate of the name they ask for.
@@ -127,7 +130,58 @@ class ServerContexts:
         return hall
 
 
-def accepted_facts(connection: SSL.Connection) -> TlsFacts:
+class _StandardDoor:
+    """The standard library's contexts for the same. Each certificate's sessions can be resumed with it alone."""
+
+    def __init__(self, files: _Files, protocol: Protocol) -> None:
+        def load(certificate: Path, key: Path) -> ssl.SSLContext:
+            _load(certificate, key, protocol)  # finds the same faults, and says of which file
+            return tls_door.load(certificate, key, protocol, CIPHERS)
+
+        self._certificates = files.served(load)
+        self._protocol = protocol
+
+    def layer(self, sock: socket.socket) -> TlsSteps:
+        """Return the TLS of one client on its socket."""
+        return tls_door.DoorTls(sock, self._protocol, self._for_name)
+
+    def _for_name(self, name: bytes) -> ssl.SSLContext:
+        self._certificates.refresh()
+        return self._certificates.named(name.decode("latin-1"))
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class ServerContexts:
+    """The certificates of one listener's protocol, always as fresh as their files (`ServedCertificates`).
+
+    The first is the default; each of `also` is shown to clients that ask for one of its names. A client may
+    resume its session until the certificate is another, and never with another certificate.
+    """
+
+    def __init__(
+        self,
+        certificate: Path,
+        key: Path,
+        protocol: Protocol,
+        *,
+        also: Sequence[tuple[Path, Path]] = (),
+        reactor: IReactorTime,
+        on_problem: Callable[[str], None] | None = None,
+    ) -> None:
+        """Read the files; raises BadTlsFiles."""
+        files = _Files([(certificate, key), *also], reactor.seconds, on_problem)
+        self._door = (_StandardDoor if standard_tls() else _OpenSslDoor)(files, protocol)
+
+    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: ARG002, N802, N803 - Twisted's name
+        """Return a connection for Twisted's own TLS layer; Twisted calls this."""
+        return cast("_OpenSslDoor", self._door).connection()
+
+    def layer(self, sock: socket.socket) -> TlsSteps:
+        """Return the TLS of one client on its socket, for a carrier on descriptors of our own."""
+        return self._door.layer(sock)
+
+
+def accepted_facts(connection: Agreed) -> TlsFacts:
     """Return what a client's finished handshake agreed on."""
     return _facts(connection.get_protocol_version_name(), connection.get_cipher_name() or "")
 

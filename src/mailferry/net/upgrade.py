@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 
 from mailferry.model.causes import Unavailable
 from mailferry.net.carrier import HandshakeFailed, TlsFacts
+from mailferry.net.descriptor_tls import Agreed
 from mailferry.net.tls_client import ServerCheck, openssl_reasons
 from mailferry.net.tls_server import ServerContexts, accepted_facts
 
@@ -20,15 +23,12 @@ class Upgrade:
         self.done = done
         self.creator = creator
 
-    @property
-    def as_client(self) -> bool:
-        """Whether we are the side that speaks first."""
-        return isinstance(self.creator, ServerCheck)
-
-    def facts(self, connection: SSL.Connection) -> TlsFacts:
+    def facts(self, connection: Agreed) -> TlsFacts:
         """Judge a finished handshake; raises Unavailable when a server is not who it should be."""
         creator = self.creator
-        return creator.facts(connection) if isinstance(creator, ServerCheck) else accepted_facts(connection)
+        if isinstance(creator, ServerCheck):
+            return creator.facts(cast("SSL.Connection", connection))  # what its own `connection` made
+        return accepted_facts(connection)
 
     def failure(self, error: BaseException | None) -> Exception:
         """Return what whoever waits gets for a handshake that `error` ended (None: the peer went away)."""

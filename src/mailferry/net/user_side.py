@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 
 from mailferry.model.access import Server
@@ -22,6 +21,7 @@ from mailferry.net.carrier import (
     Octets,
     TlsFacts,
 )
+from mailferry.net.descriptor_tls import Agreed
 from mailferry.net.tls_client import ClientTls, ServerCheck
 from mailferry.net.tls_server import ServerContexts
 from mailferry.net.upgrade import Upgrade
@@ -206,7 +206,7 @@ class UserSide(ABC):
         self._begin_handshake(upgrade)
         return done
 
-    def _judge(self, connection: SSL.Connection) -> None:
+    def _judge(self, connection: Agreed) -> None:
         """Judge the peer; until this says yes nothing has been sent or handed on inside TLS."""
         upgrade = self._upgrade
         if upgrade is None or self._closing:
