@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
+from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kit.break_steps import STEPS
 from tests.kit.canary import canary, search, search_files, search_processes
 
 SECRET = canary()
@@ -59,3 +62,9 @@ def test_files_and_processes_are_searched(tmp_path: Path) -> None:
     assert [(Path(s.place).name, s.encoding, s.offset) for s in found] == [("log", "raw", 4)]
     assert str(found[0]).endswith("log: raw at octet 4")
     assert search_processes([os.getpid(), 2**22 + 1], [SECRET]) == []
+
+
+@pytest.mark.parametrize("place", STEPS)
+def test_a_step_that_is_to_break_is_there(place: str) -> None:
+    module, _, names = place.partition(":")
+    assert callable(attrgetter(names)(import_module(module)))

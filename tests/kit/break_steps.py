@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 STEPS = (
-    "mailferry.login.imap_backend:login_forms",
+    "mailferry.login.imap_backend:login_form",
     "mailferry.frontends.visit:Visit._ask",
     "mailferry.gate.judges:Judges.ask_source",
     "mailferry.gate.judges:open_session",

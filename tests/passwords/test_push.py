@@ -103,11 +103,26 @@ async def test_pushing_from_plaintext_can_be_said_for_a_domain(world: World) -> 
     assert world.target_takes(b"good")
 
 
+async def test_a_domain_whose_link_without_tls_is_accepted_takes_logins_and_pushes_nothing(
+    world: World,
+) -> None:
+    account = world.account()
+    world.store.run_now(
+        "say", lambda conn: conn.exec_driver_sql("UPDATE domains SET accept_plaintext = true")
+    )
+    await world.login_before_flip(account, b"good", confidential=False)
+    await world.settled()
+    assert await world.keeper.sealed_password(account, world.domain) == Secret(b"good")
+    assert not (await world.keeper.push_and_prove(account, world.domain)).in_place
+    assert world.target_takes(b"first")
+
+
+@pytest.mark.parametrize("purpose", Purpose)
 async def test_an_imported_password_is_used_for_the_copy_and_never_pushed(
-    world: World, keyring: KeyRing
+    world: World, keyring: KeyRing, purpose: Purpose
 ) -> None:
     account = world.account(Phase.IDLE)
-    sealed = keyring.seal("a.test", 1, account.id, Purpose.COPY, Secret(b"imported"))
+    sealed = keyring.seal("a.test", 1, account.id, purpose, Secret(b"imported"))
     world.store.run_now(
         "import",
         lambda conn: passwords.imported(conn, account.id, password_epoch=0, sealed=sealed, window_number=1),

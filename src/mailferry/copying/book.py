@@ -113,6 +113,10 @@ class MailboxBook:
         keys.update((uid, entry.flags_key) for uid, entry in self._added.items())
         return keys
 
+    def uidnext_seen(self, told: int | None = None) -> int:
+        """Return the UIDNEXT that the target told; Courier's SELECT tells none: what follows our last copy, then."""
+        return max(self.target_uids(), default=0) + 1 if told is None else told
+
     def target_uids(self) -> set[int]:
         """Return the UIDs of all copies."""
         if not self._gone and not self._added:

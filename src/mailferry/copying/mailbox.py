@@ -183,7 +183,7 @@ class _MailboxPass:
             source_highestmodseq=self._modseq if whole and not waits else None,  # None: it is listed again
             source_exists=source.exists if whole else None,
             source_octets=self._work.octets,
-            target_uidnext=after.uidnext,
+            target_uidnext=self._book.uidnext_seen(after.uidnext),
             target_highestmodseq=after.highestmodseq,
             target_exists=count.to_remember(after, len(compared.new)),
             held_deletions=held,

@@ -220,7 +220,8 @@ class _MaildropPass:
     async def _remember(self, box: OpenMailbox, count: Count, new: int) -> None:
         with at_target():
             after: MailboxStatus = await self._target.select(INBOX)
-        await box.book.note(target_uidnext=after.uidnext, target_exists=count.to_remember(after, new))
+        uidnext = box.book.uidnext_seen(after.uidnext)
+        await box.book.note(target_uidnext=uidnext, target_exists=count.to_remember(after, new))
 
     def _tell_view(self, numbers: Numbers, listed: Listed) -> None:
         inbox = {name: numbers.by_number[number] for number, name in listed.names.items()}

@@ -48,7 +48,7 @@ async def read_back(box: OpenMailbox, new: Sequence[MessageFacts]) -> None:
     await _dates(box, [box.book.entry(uid) for uid in sorted(looked_at)], dates)
     await _octets(box, [box.book.entry(uid) for uid in sorted(sampled)])
     # what follows may fail, and the next pass does not read them once more
-    await box.book.note(target_uidnext=max(box.book.target_uids()) + 1, target_exists=None)
+    await box.book.note(target_uidnext=box.book.uidnext_seen(), target_exists=None)
 
 
 def _left_over(box: OpenMailbox, new: Sequence[MessageFacts]) -> list[int]:
