@@ -208,7 +208,9 @@ async def test_where_twins_share_a_copy_it_goes_with_the_last_of_them(
 
 @pytest.mark.hazard("D2")
 @pytest.mark.hazard("D7")
-@pytest.mark.parametrize("more", [set(), {"no_uidplus"}, {"no_uidplus", "no_move"}], ids=str)
+@pytest.mark.parametrize(
+    "more", [set(), {"no_uidplus"}, {"no_uidplus", "no_move"}], ids=["all", "no UIDPLUS", "no MOVE"]
+)
 async def test_what_a_target_altered_is_moved_there_and_not_sent_again(
     lite: Database, monkeypatch: pytest.MonkeyPatch, more: set[str]
 ) -> None:
