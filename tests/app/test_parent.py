@@ -25,7 +25,10 @@ def tell(*words):
     sys.stdout.write(" ".join(map(str, words)) + "\\n"); sys.stdout.flush()
 
 class Log:
-    def info(self, event, **facts): tell("info", event)
+    def info(self, event, **facts):
+        tell("info", event)
+        if "stop early" in sys.argv and event == "worker started" and facts["worker"] == "proxy":
+            os.kill(os.getpid(), signal.SIGTERM)
     def error(self, event, **facts): tell("error", event)
 
 def work(name):
@@ -181,6 +184,16 @@ def test_a_terminal_that_is_closed_ends_its_service_in_order(tmp_path: Path) -> 
         assert process.wait(10) == 0
     os.close(ours)
     os.close(theirs)
+
+
+def test_a_stop_that_comes_while_workers_are_started_ends_them_all(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(SCRIPT)
+    argv = [sys.executable, str(script), str(tmp_path / "fails"), "stop early"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        lines = Lines(process)
+        lines.until("info stopping")
+        assert process.wait(10) == 0
 
 
 SHARING = """

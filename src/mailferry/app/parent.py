@@ -69,6 +69,9 @@ class Parent:
         self._not_voided: dict[int, float] = {}
         self._history = RestartHistory()
         self._selector = selectors.DefaultSelector()
+        self._signals: list[int] = []
+        """Those that came and were not obeyed yet: a handler runs in the midst of anything, a log's line or a fork."""
+        self._on_terminal = False
         self._stopping_since: float | None = None
         self._was_ready = False
         self._next_watchdog = 0.0
@@ -79,10 +82,10 @@ class Parent:
         os.set_blocking(wake_read, False)
         os.set_blocking(wake_write, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_stop_signal)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(signal.SIGHUP, self._on_stop_signal if os.isatty(0) else self._on_hangup)
+        self._on_terminal = os.isatty(0)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                signal.signal(number, lambda number, _frame: self._signals.append(number))
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._selector.register(wake_read, selectors.EVENT_READ, None)
         gc.collect()  # or each worker's first full collection would clear Python's free lists, all over these pages
@@ -95,6 +98,7 @@ class Parent:
                     os.read(wake_read, 4096)
                 else:
                     hear(key.data, time.monotonic())
+            self._obey_signals()
             self._tick(time.monotonic())
         return 0
 
@@ -104,9 +108,15 @@ class Parent:
         self._selector.register(child.pipe, selectors.EVENT_READ, child)
         self._log.info("worker started", worker=job.role, number=job.number, pid=child.pid)
 
-    def _on_stop_signal(self, number: int, _frame: object) -> None:
-        if self._stopping_since is not None:
-            return
+    def _obey_signals(self) -> None:
+        while self._signals:
+            number = self._signals.pop(0)
+            if number == signal.SIGHUP and not self._on_terminal:
+                self._on_hangup()
+            elif self._stopping_since is None:
+                self._stop(number)
+
+    def _stop(self, number: int) -> None:
         self._stopping_since = time.monotonic()
         notify("STOPPING=1")
         self._log.info(
@@ -116,7 +126,7 @@ class Parent:
             os.kill(pid, signal.SIGTERM)
         self._on_stopping()
 
-    def _on_hangup(self, _number: int, _frame: object) -> None:
+    def _on_hangup(self) -> None:
         """Tell who expects this signal to read files again; on a terminal it ends the service with it."""
         self._log.info(
             "SIGHUP changes nothing: certificates are read again by themselves, the configuration by a restart"
