@@ -21,6 +21,7 @@ STEADY_SECONDS = 60.0
 """A worker that lived so long starts the row of restart pauses anew."""
 
 _PR_SET_PDEATHSIG = 1
+_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,15 @@ def fork_child(job: Job) -> Child:
     parent = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
+    # a signal that the child gets before it has handlers of its own would be lost in its copy of ours
+    as_before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
             os.close(reading)
             _die_with(parent)
+            signal.pthread_sigmask(signal.SIG_SETMASK, as_before)
             job.run(writing)
             status = 0
         except SystemExit as leaving:
@@ -90,6 +94,7 @@ def fork_child(job: Job) -> Child:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)
+    signal.pthread_sigmask(signal.SIG_SETMASK, as_before)
     os.close(writing)
     os.set_blocking(reading, False)
     now = time.monotonic()
